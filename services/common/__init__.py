@@ -1,0 +1,1 @@
+"""What every service needs to be one: a server, a way to call others, errors, settings, logs."""
