@@ -1,0 +1,1 @@
+"""The `astra` command: composes the services, or talks to those that run."""
