@@ -1,0 +1,1 @@
+"""The tools: everything an agent can read or do beyond its own words, one file an integration."""
