@@ -72,20 +72,22 @@ class ResolveTenantRequest(_message.Message):
     SLUG_FIELD_NUMBER: _builtins.int
     TENANT_ID_FIELD_NUMBER: _builtins.int
     slug: _builtins.str
-    """Its slug, as in "default". Empty: found by tenant_id."""
+    """Its slug, as in "default"."""
     tenant_id: _builtins.str
-    """Its id. Empty: found by slug."""
+    """Its id."""
     def __init__(
         self,
         *,
         slug: _builtins.str = ...,
         tenant_id: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "slug", b"slug", "tenant_id", b"tenant_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["slug", b"slug", "tenant_id", b"tenant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "slug", b"slug", "tenant_id", b"tenant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType_key: _TypeAlias = _typing.Literal["slug", "tenant_id"]  # noqa: Y015
+    _WhichOneofArgType_key: _TypeAlias = _typing.Literal["key", b"key"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_key) -> _WhichOneofReturnType_key | None: ...
 
 Global___ResolveTenantRequest: _TypeAlias = ResolveTenantRequest  # noqa: Y015
 

@@ -144,7 +144,8 @@ class TaskRunServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateTaskStatus(self, request, context):
-        """Move a run between in progress and waiting. Repeating a move is a no-op.
+        """Move a run between in progress and waiting. Repeating a move is a no-op. A run that begins to wait
+        frees what was set aside for the call its provider refused.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -47,7 +47,9 @@ class TaskRunServiceStub:
     PinCommit: _grpc.UnaryUnaryMultiCallable[_task_run_service_pb2.PinCommitRequest, _task_run_service_pb2.PinCommitResponse]
     """Pin the commit a run reads. The first one wins; the answer is the one that holds."""
     UpdateTaskStatus: _grpc.UnaryUnaryMultiCallable[_task_run_service_pb2.UpdateTaskStatusRequest, _task_run_service_pb2.UpdateTaskStatusResponse]
-    """Move a run between in progress and waiting. Repeating a move is a no-op."""
+    """Move a run between in progress and waiting. Repeating a move is a no-op. A run that begins to wait
+    frees what was set aside for the call its provider refused.
+    """
     RequestStop: _grpc.UnaryUnaryMultiCallable[_task_run_service_pb2.RequestStopRequest, _task_run_service_pb2.RequestStopResponse]
     """Ask the unfinished runs of a thread, or one run, to stop. Repeating it changes nothing."""
     WatchStopRequests: _grpc.UnaryStreamMultiCallable[_task_run_service_pb2.WatchStopRequestsRequest, _task_run_service_pb2.WatchStopRequestsResponse]
@@ -86,7 +88,9 @@ class TaskRunServiceAsyncStub(TaskRunServiceStub):
     PinCommit: _aio.UnaryUnaryMultiCallable[_task_run_service_pb2.PinCommitRequest, _task_run_service_pb2.PinCommitResponse]  # type: ignore[assignment]
     """Pin the commit a run reads. The first one wins; the answer is the one that holds."""
     UpdateTaskStatus: _aio.UnaryUnaryMultiCallable[_task_run_service_pb2.UpdateTaskStatusRequest, _task_run_service_pb2.UpdateTaskStatusResponse]  # type: ignore[assignment]
-    """Move a run between in progress and waiting. Repeating a move is a no-op."""
+    """Move a run between in progress and waiting. Repeating a move is a no-op. A run that begins to wait
+    frees what was set aside for the call its provider refused.
+    """
     RequestStop: _aio.UnaryUnaryMultiCallable[_task_run_service_pb2.RequestStopRequest, _task_run_service_pb2.RequestStopResponse]  # type: ignore[assignment]
     """Ask the unfinished runs of a thread, or one run, to stop. Repeating it changes nothing."""
     WatchStopRequests: _aio.UnaryStreamMultiCallable[_task_run_service_pb2.WatchStopRequestsRequest, _task_run_service_pb2.WatchStopRequestsResponse]  # type: ignore[assignment]
@@ -158,7 +162,9 @@ class TaskRunServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _task_run_service_pb2.UpdateTaskStatusRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_task_run_service_pb2.UpdateTaskStatusResponse, _abc.Awaitable[_task_run_service_pb2.UpdateTaskStatusResponse]]:
-        """Move a run between in progress and waiting. Repeating a move is a no-op."""
+        """Move a run between in progress and waiting. Repeating a move is a no-op. A run that begins to wait
+        frees what was set aside for the call its provider refused.
+        """
 
     @_abc_1.abstractmethod
     def RequestStop(
