@@ -79,7 +79,7 @@ def calling(caller: Caller) -> Iterator[Caller]:
 def acting_for(
     tenant_id: str, *, request_id: str | None = None, origin: ToolCallOrigin | None = None
 ) -> Iterator[Caller]:
-    """Do the enclosed work for a tenant, as a service on its own account, without a deadline."""
+    """Do the enclosed work for a tenant: a loop's own, or part of a call whose deadline still holds."""
     known = _current.get()
     base = known or Caller(request_id=new_request_id(), tenant_id=tenant_id)
     with calling(

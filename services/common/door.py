@@ -15,6 +15,10 @@ from typing import Any, TypeAlias
 import grpc
 import protovalidate
 import structlog
+from google.protobuf import descriptor_pool
+from google.protobuf.message import Message
+from grpc_status import rpc_status
+
 from aucert.common.v1.scope_pb2 import (
     SCOPE_ANY_TENANT,
     SCOPE_RUNS_WORK,
@@ -22,10 +26,6 @@ from aucert.common.v1.scope_pb2 import (
     Scope,
     required_scope,
 )
-from google.protobuf import descriptor_pool
-from google.protobuf.message import Message
-from grpc_status import rpc_status
-
 from services.common import metadata as keys
 from services.common.caller import Caller, Principal, ToolCallOrigin, enter, new_request_id
 from services.common.errors import (

@@ -7,8 +7,8 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 import grpc
-from aucert.astra.v1 import principal_service_pb2
 
+from aucert.astra.v1 import principal_service_pb2
 from services.common.caller import Caller, Principal, calling, new_request_id
 from services.common.errors import from_rpc
 

@@ -1,0 +1,222 @@
+"""Between rows of the record and messages of the contract."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, TypeAlias
+
+from google.protobuf.descriptor import EnumDescriptor
+from google.protobuf.json_format import ParseDict
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from aucert.astra.v1 import (
+    agent_pb2,
+    principal_pb2,
+    repository_pb2,
+    task_event_pb2,
+    task_run_pb2,
+    thread_post_pb2,
+    transcript_pb2,
+)
+from aucert.common.v1 import thread_pb2
+from aucert.models.v1 import message_pb2
+from services.astra.principals import scopes_of
+from services.astra.record import NewEvent
+
+Stored: TypeAlias = Any
+"""A row of the record: SQLAlchemy types rows by position, we read them by name."""
+
+
+class EnumWords:
+    """An enum as words: values without prefix in lower case; the unspecified value is the empty word."""
+
+    def __init__(self, enum: EnumDescriptor, prefix: str) -> None:
+        self._words: Mapping[int, str] = {
+            each.number: each.name.removeprefix(prefix).lower() if each.number else "" for each in enum.values
+        }
+        self._numbers = {word: number for number, word in self._words.items()}
+
+    def word(self, number: int) -> str:
+        """The word of a value."""
+        return self._words[number]
+
+    def number(self, word: str | None) -> Any:
+        """The value of a word; None is the empty word."""
+        return self._numbers[word or ""]
+
+
+SOURCE = EnumWords(thread_pb2.Source.DESCRIPTOR, "SOURCE_")
+STATUS = EnumWords(task_run_pb2.TaskRunStatus.DESCRIPTOR, "TASK_RUN_STATUS_")
+OUTCOME = EnumWords(task_run_pb2.TaskRunOutcome.DESCRIPTOR, "TASK_RUN_OUTCOME_")
+WAIT_REASON = EnumWords(task_run_pb2.WaitReason.DESCRIPTOR, "WAIT_REASON_")
+POST_KIND = EnumWords(thread_post_pb2.ThreadPostKind.DESCRIPTOR, "THREAD_POST_KIND_")
+START_POLICY = EnumWords(repository_pb2.StartPolicy.DESCRIPTOR, "START_POLICY_")
+ROLE = EnumWords(message_pb2.Role.DESCRIPTOR, "ROLE_")
+
+_SAME_NAME = [
+    "tenant_id",
+    "agent_slug",
+    "thread_id",
+    "thread_event_id",
+    "thread_seq",
+    "workflow_id",
+    "operation",
+    "model_alias",
+    "model_label",
+    "message",
+    "requester",
+    "source_url",
+    "prompt_sha256",
+    "outcome_reason",
+    "attempt_fence",
+    "turn_count",
+    "tokens_input",
+    "tokens_output",
+    "tokens_cache_read",
+    "tokens_cache_write",
+    "estimated_cost_usd_micros",
+]
+_TIMES = [
+    "wait_expires_time",
+    "stop_requested_time",
+    "created_time",
+    "started_time",
+    "deadline_time",
+    "completed_time",
+]
+
+
+def message_from_json(stored: Any) -> message_pb2.Message:
+    """A transcript's message, from the record."""
+    return ParseDict(stored, message_pb2.Message(), ignore_unknown_fields=True)
+
+
+def timestamp(time: datetime) -> Timestamp:
+    """A time of the record."""
+    found = Timestamp()
+    found.FromDatetime(time)
+    return found
+
+
+def task_run(row: Stored) -> task_run_pb2.TaskRun:
+    """A run, from a row of `runs()`."""
+    same: dict[str, Any] = {name: getattr(row, name) for name in _SAME_NAME}
+    times: dict[str, Any] = {name: timestamp(at) for name in _TIMES if (at := getattr(row, name)) is not None}
+    found = task_run_pb2.TaskRun(
+        task_run_id=row.id,
+        source=SOURCE.number(row.source),
+        repository_id=row.repository_id or "",
+        commit=row.pinned_commit,
+        status=STATUS.number(row.status),
+        waiting_for=WAIT_REASON.number(row.waiting_for),
+        outcome=OUTCOME.number(row.outcome),
+        answered_by_task_run_id=row.answered_by_task_run_id or "",
+        duration_ms=row.duration_ms or 0,
+        **same,
+        **times,
+    )
+    ParseDict(row.address, found.address, ignore_unknown_fields=True)
+    if row.output:
+        found.output_text, found.reply_url = row.output["text"], row.output["reply_url"]
+    return found
+
+
+def task_event(row: Stored) -> task_event_pb2.TaskEvent:
+    """An event, from its row."""
+    found = task_event_pb2.TaskEvent(
+        task_run_id=row.task_run_id, seq=row.seq, created_time=timestamp(row.created_time)
+    )
+    detail: Message = getattr(found, row.event_type)
+    detail.SetInParent()
+    ParseDict(row.detail, detail, ignore_unknown_fields=True)
+    return found
+
+
+def new_event(detail: Message) -> NewEvent:
+    """An event to record, its type found by its message."""
+    return NewEvent(_EVENT_TYPES[detail.DESCRIPTOR.full_name], detail)
+
+
+_EVENT_TYPES = {
+    field.message_type.full_name: field.name  # pyright: ignore[reportOptionalMemberAccess] - all are messages
+    for field in task_event_pb2.TaskEvent.DESCRIPTOR.oneofs_by_name["detail"].fields
+}
+
+
+def transcript_turn(row: Stored) -> transcript_pb2.TranscriptTurn:
+    """A turn, from its row."""
+    found = transcript_pb2.TranscriptTurn(
+        position=row.position,
+        message=message_from_json(row.message),
+        thread_event_id=row.thread_event_id or "",
+        model_alias=row.model_alias,
+        model_label=row.model_label,
+        cost_usd_micros=row.cost_usd_micros,
+        created_time=timestamp(row.created_time),
+    )
+    if row.model_alias:
+        found.usage.tokens_input = row.tokens_input
+        found.usage.tokens_output = row.tokens_output
+        found.usage.tokens_cache_read = row.tokens_cache_read
+        found.usage.tokens_cache_write = row.tokens_cache_write
+    return found
+
+
+def agent(row: Stored, personalities: Iterable[Stored]) -> agent_pb2.Agent:
+    """An agent with its fragments in order."""
+    found = agent_pb2.Agent(
+        agent_id=row.id,
+        slug=row.slug,
+        display_name=row.display_name,
+        personalities=[
+            agent_pb2.Personality(slug=each.slug, text=each.text, operations=each.operations)
+            for each in personalities
+        ],
+        ceilings=agent_pb2.Ceilings(
+            turns_max=row.turns_max, tokens_max=row.tokens_max, mistakes_max=row.mistakes_max
+        ),
+        handles=[
+            agent_pb2.Handle(source=source, name=name)
+            for source, names in row.handles.items()
+            for name in names
+        ],
+    )
+    found.ceilings.run_timeout.FromSeconds(row.run_timeout_seconds)
+    return found
+
+
+def repository(row: Stored) -> repository_pb2.Repository:
+    """A repository, from a row of the registry."""
+    return repository_pb2.Repository(
+        repository_id=row.id,
+        slug=row.slug,
+        clone_url=row.clone_url,
+        default_branch=row.default_branch,
+        spec_folders=row.spec_folders,
+        adr_folders=row.adr_folders,
+        source_containers=row.source_containers or (),
+        start_policy=START_POLICY.number(row.start_policy),
+    )
+
+
+def thread_post(row: Stored) -> thread_post_pb2.ThreadPost:
+    """A part of a post, from its row."""
+    return thread_post_pb2.ThreadPost(
+        thread_post_id=row.id,
+        kind=POST_KIND.number(row.kind),
+        part=row.part,
+        text=row.text,
+        created_time=timestamp(row.created_time),
+        posted=row.posted_time is not None,
+        external_id=row.external_id,
+        url=row.url,
+    )
+
+
+def principal(row: Stored) -> principal_pb2.Principal:
+    """A principal, from its row."""
+    return principal_pb2.Principal(
+        principal_id=row.id, name=row.name, tenant_id=row.tenant_id, scopes=sorted(scopes_of(row.scopes))
+    )

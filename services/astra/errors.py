@@ -1,0 +1,151 @@
+"""What Astra refuses, and why."""
+
+from __future__ import annotations
+
+from services.common.errors import Exists, Invalid, NotFound, Refused, Unauthenticated
+
+
+class TokenInvalid(Unauthenticated):
+    """Nobody has this token."""
+
+    reason = "TOKEN_INVALID"
+
+    def __init__(self) -> None:
+        super().__init__("Nobody has this token. `astra up` writes the current ones to .astra/stack.json.")
+
+
+class TenantNotFound(NotFound):
+    """No tenant has this slug or id."""
+
+    reason = "TENANT_NOT_FOUND"
+
+    def __init__(self, key: str) -> None:
+        super().__init__("No tenant has this slug or id.", metadata={"tenant": key})
+
+
+class PageTokenInvalid(Invalid):
+    """A page token that was not made for this list."""
+
+    reason = "PAGE_TOKEN_INVALID"
+
+    def __init__(self) -> None:
+        super().__init__("This page token does not belong to this list. Start again without one.")
+
+
+class TaskRunNotFound(NotFound):
+    """No run has this id in the caller's tenant."""
+
+    reason = "TASK_RUN_NOT_FOUND"
+
+    def __init__(self, task_run_id: str) -> None:
+        super().__init__("No task run of this tenant has this id.", metadata={"task_run_id": task_run_id})
+
+
+class TaskRunTaken(Exists):
+    """A run of the same id or event is on record as something else."""
+
+    reason = "REQUEST_ID_REUSED"
+
+    def __init__(self, task_run_id: str) -> None:
+        super().__init__(
+            "Another run is on record under this id, or for this event and model.",
+            metadata={"task_run_id": task_run_id},
+        )
+
+
+class TaskRunCompleted(Refused):
+    """The run is over; nothing more can be written to it."""
+
+    reason = "TASK_RUN_COMPLETED"
+
+    def __init__(self, task_run_id: str, outcome: str) -> None:
+        super().__init__(
+            f"The run is over with outcome {outcome}. Stop working on it.",
+            metadata={"task_run_id": task_run_id, "outcome": outcome},
+        )
+
+
+class TransitionImpossible(Refused):
+    """The move is not in the life of a run."""
+
+    reason = "TRANSITION_IMPOSSIBLE"
+
+    def __init__(self, task_run_id: str, now: str, to: str) -> None:
+        super().__init__(
+            f"A run cannot go from {now} to {to}.",
+            metadata={"task_run_id": task_run_id, "from": now, "to": to},
+        )
+
+
+class FenceStale(Refused):
+    """A newer attempt holds the run."""
+
+    reason = "FENCE_STALE"
+
+    def __init__(self, task_run_id: str) -> None:
+        super().__init__("A newer attempt works on this run. Stop.", metadata={"task_run_id": task_run_id})
+
+
+class ReservationNotOpen(Refused):
+    """The reservation is not this run's, or was settled or abandoned."""
+
+    reason = "RESERVATION_NOT_OPEN"
+
+    def __init__(self, reservation_id: str) -> None:
+        super().__init__(
+            "This reservation is not open. Begin a new attempt.",
+            metadata={"spend_reservation_id": reservation_id},
+        )
+
+
+class ResultsMismatch(Refused):
+    """The results are not those of the calls that are open."""
+
+    reason = "RESULTS_MISMATCH"
+
+    def __init__(self, task_run_id: str) -> None:
+        super().__init__(
+            "Results must answer each open call of the last turn once. Begin a new attempt to see them.",
+            metadata={"task_run_id": task_run_id},
+        )
+
+
+class AgentNotFound(NotFound):
+    """No agent of the tenant has this slug."""
+
+    reason = "AGENT_NOT_FOUND"
+
+    def __init__(self, slug: str) -> None:
+        super().__init__("No agent of this tenant has this name.", metadata={"agent_slug": slug})
+
+
+class RepositoryNotFound(NotFound):
+    """No repository of the tenant has this name."""
+
+    reason = "REPOSITORY_NOT_FOUND"
+
+    def __init__(self, key: str) -> None:
+        super().__init__(
+            "No repository of this tenant has this name. Register it first.", metadata={"repository": key}
+        )
+
+
+class SourceContainerTaken(Exists):
+    """Another repository has the container."""
+
+    reason = "SOURCE_CONTAINER_TAKEN"
+
+    def __init__(self, container: str) -> None:
+        super().__init__(
+            f"{container} belongs to another repository. Take it from that one first.",
+            metadata={"source_container": container},
+        )
+
+
+class ThreadPostNotFound(NotFound):
+    """No post of the tenant has this id."""
+
+    reason = "THREAD_POST_NOT_FOUND"
+
+    def __init__(self, thread_post_id: str) -> None:
+        super().__init__("No post of this tenant has this id.", metadata={"thread_post_id": thread_post_id})

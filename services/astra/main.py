@@ -1,0 +1,106 @@
+"""Astra's composition root: every part is built here and handed on."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from aucert.astra.v1.agent_service_pb2_grpc import add_AgentServiceServicer_to_server
+from aucert.astra.v1.budget_service_pb2_grpc import add_BudgetServiceServicer_to_server
+from aucert.astra.v1.principal_service_pb2_grpc import add_PrincipalServiceServicer_to_server
+from aucert.astra.v1.repository_service_pb2_grpc import add_RepositoryServiceServicer_to_server
+from aucert.astra.v1.task_run_service_pb2_grpc import add_TaskRunServiceServicer_to_server
+from aucert.astra.v1.thread_post_service_pb2_grpc import add_ThreadPostServiceServicer_to_server
+from aucert.astra.v1.transcript_service_pb2_grpc import add_TranscriptServiceServicer_to_server
+from services.astra.attempt_store import AttemptStore
+from services.astra.ending_store import EndingStore
+from services.astra.notifications import Notifications
+from services.astra.principal_servicer import PrincipalServicer
+from services.astra.principal_store import LocalAuthenticator, PrincipalStore
+from services.astra.registry_servicer import AgentServicer, RepositoryServicer
+from services.astra.registry_store import RegistryStore
+from services.astra.settings import AstraSettings
+from services.astra.spend import BudgetStore
+from services.astra.stop_store import StopStore
+from services.astra.sweeper import Sweeper
+from services.astra.task_run_servicer import TaskRunServicer
+from services.astra.task_run_store import TaskRunStore
+from services.astra.thread_post_servicer import ThreadPostServicer
+from services.astra.thread_post_store import ThreadPostStore
+from services.astra.transcript_servicer import BudgetServicer, TranscriptServicer
+from services.astra.transcript_store import TranscriptStore
+from services.astra.watching import Watching
+from services.common.database import Database
+from services.common.logs import configure_logs
+from services.common.process import run_until_signal
+from services.common.server import Dependency, Registration, RunningServer, serve
+
+
+@asynccontextmanager
+async def running(settings: AstraSettings) -> AsyncIterator[RunningServer]:
+    """Serve Astra until the block is left. Raises RoleTooPowerful, and DatabaseUnavailable at the start."""
+    async with AsyncExitStack() as stack:
+        database = Database(settings.database_url.get_secret_value(), application="astra")
+        stack.push_async_callback(database.close)
+        relay = Database(settings.relay_database_url.get_secret_value(), application="astra-relay")
+        stack.push_async_callback(relay.close)
+        await database.refuse_powerful_role()
+
+        notifications = Notifications(settings.database_url.get_secret_value())
+        principals = PrincipalStore(relay)
+        sweeper = Sweeper(relay, EndingStore(database), interval_seconds=settings.sweep_interval_seconds)
+        await stack.enter_async_context(notifications.listening())
+        await stack.enter_async_context(sweeper.sweeping())
+        server = serve(
+            name="astra",
+            host=settings.host,
+            port=settings.port,
+            registrations=_registrations(database, relay, notifications, principals),
+            authenticator=LocalAuthenticator(principals),
+            dependencies=[Dependency("database", database.ping)],
+        )
+        yield await stack.enter_async_context(server)
+
+
+def _registrations(
+    database: Database, relay: Database, notifications: Notifications, principals: PrincipalStore
+) -> list[Registration]:
+    runs = TaskRunStore(database)
+    stops = StopStore(database, relay)
+    registry = RegistryStore(database)
+    task_runs = TaskRunServicer(
+        runs=runs,
+        attempts=AttemptStore(database),
+        endings=EndingStore(database),
+        stops=stops,
+        watching=Watching(database, notifications, runs, stops),
+    )
+    servicers = [
+        ("TaskRunService", add_TaskRunServiceServicer_to_server, task_runs),
+        (
+            "TranscriptService",
+            add_TranscriptServiceServicer_to_server,
+            TranscriptServicer(TranscriptStore(database)),
+        ),
+        ("BudgetService", add_BudgetServiceServicer_to_server, BudgetServicer(BudgetStore(database))),
+        ("AgentService", add_AgentServiceServicer_to_server, AgentServicer(registry)),
+        ("RepositoryService", add_RepositoryServiceServicer_to_server, RepositoryServicer(registry)),
+        ("PrincipalService", add_PrincipalServiceServicer_to_server, PrincipalServicer(principals)),
+        (
+            "ThreadPostService",
+            add_ThreadPostServiceServicer_to_server,
+            ThreadPostServicer(ThreadPostStore(database)),
+        ),
+    ]
+    return [Registration(f"aucert.astra.v1.{name}", add, servicer) for name, add, servicer in servicers]
+
+
+def main() -> None:
+    """Run Astra as a process of its own."""
+    settings = AstraSettings()  # pyright: ignore[reportCallIssue] - read from the environment
+    configure_logs(level=settings.log_level)
+    run_until_signal(lambda: running(settings))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""What changed, told by PostgreSQL: one LISTEN connection a process, outside the pool, for all watchers.
+
+A notification carries ids only and may be lost with the connection; the record may not. So a watcher reads
+the record when it starts and whenever `everything` is set, and in between only what it is told of.
+The price of NOTIFY is that transactions which notify commit one after the other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, field
+
+import psycopg
+import structlog
+from psycopg import sql
+
+from services.astra.record import CHANGED_CHANNEL, STOP_CHANNEL
+
+PENDING_MAX = 1_000
+"""Most ids kept for a watcher that is behind; past that it reads everything again."""
+CONNECT_SECONDS = 3
+PROBE_SECONDS = 10.0
+"""Silence after which the connection is asked whether it still lives."""
+PROBE_TIMEOUT_SECONDS = 3.0
+RECONNECT_SECONDS_MIN = 0.1
+RECONNECT_SECONDS_MAX = 2.0
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Changes:
+    """What a watcher missed since it last looked: these ids, or everything."""
+
+    ids: set[str]
+    everything: bool
+
+
+@dataclass(eq=False, slots=True)
+class Watch:
+    """One watcher's view of a channel: the payloads that begin with `prefix`."""
+
+    channel: str
+    prefix: str
+    _ids: set[str] = field(default_factory=set)
+    _everything: bool = False
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def tell(self, payload: str) -> None:
+        """Note an id. A watcher too far behind is told to read everything."""
+        self._ids.add(payload.removeprefix(self.prefix).strip())
+        if len(self._ids) > PENDING_MAX:
+            self.tell_everything()
+        self._wake.set()
+
+    def tell_everything(self) -> None:
+        """Note that ids may have been lost."""
+        self._ids.clear()
+        self._everything = True
+        self._wake.set()
+
+    async def changes(self) -> Changes:
+        """Wait until there is something, and take it."""
+        await self._wake.wait()
+        self._wake.clear()
+        found = Changes(self._ids, self._everything)
+        self._ids, self._everything = set(), False
+        return found
+
+
+class Notifications:
+    """The process's LISTEN connection. `url` is a libpq URL of any role."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._watches: set[Watch] = set()
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[None]:
+        """Listen until the block is left; a lost connection is made again."""
+        task = asyncio.create_task(self._listen_forever())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    @contextmanager
+    def watch(self, channel: str, prefix: str = "") -> Iterator[Watch]:
+        """Watch a channel. Look at the record after entering: what happens from then on is told."""
+        watch = Watch(channel, prefix)
+        self._watches.add(watch)
+        try:
+            yield watch
+        finally:
+            self._watches.discard(watch)
+
+    async def _listen_forever(self) -> None:
+        pause = RECONNECT_SECONDS_MIN
+        while True:
+            try:
+                async with await self._connect() as connection:
+                    pause = RECONNECT_SECONDS_MIN
+                    for watch in self._watches:
+                        watch.tell_everything()
+                    await self._pass_on(connection)
+            except (psycopg.Error, OSError, TimeoutError) as error:
+                log.warning("notifications_lost", error=type(error).__name__)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, RECONNECT_SECONDS_MAX)
+
+    async def _connect(self) -> psycopg.AsyncConnection[tuple[object, ...]]:
+        connection = await psycopg.AsyncConnection.connect(
+            self._url,
+            autocommit=True,
+            connect_timeout=CONNECT_SECONDS,
+            application_name="astra-notifications",
+        )
+        for channel in (CHANGED_CHANNEL, STOP_CHANNEL):
+            await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
+        return connection
+
+    async def _pass_on(self, connection: psycopg.AsyncConnection[tuple[object, ...]]) -> None:
+        """Hand out notifications until the connection fails."""
+        while True:
+            async for notice in connection.notifies(timeout=PROBE_SECONDS):
+                for watch in self._watches:
+                    if notice.channel == watch.channel and notice.payload.startswith(watch.prefix):
+                        watch.tell(notice.payload)
+            async with asyncio.timeout(PROBE_TIMEOUT_SECONDS):
+                await connection.execute("SELECT 1")

@@ -1,0 +1,63 @@
+"""Whose token it is, and which tenant a slug names: asked as the relay role, for no tenant is known yet."""
+
+from __future__ import annotations
+
+import time
+
+from sqlalchemy import select
+
+from aucert.astra.v1.principal_pb2 import Principal as PrincipalMessage
+from services.astra import convert
+from services.astra.errors import TenantNotFound, TokenInvalid
+from services.astra.tables import Principal, Tenant
+from services.common import caller
+from services.common.database import Database
+from services.common.identity import REMEMBERED_MAX, REMEMBERED_SECONDS, token_digest
+
+
+class PrincipalStore:
+    """Principals of all tenants."""
+
+    def __init__(self, relay: Database) -> None:
+        self._relay = relay
+
+    async def of_token(self, token_sha256: bytes) -> PrincipalMessage:
+        """The principal whose token has this digest. Raises TokenInvalid."""
+        query = select(Principal.id, Principal.tenant_id, Principal.name, Principal.scopes).where(
+            Principal.token_sha256 == token_sha256
+        )
+        async with self._relay.transaction() as connection:
+            row = (await connection.execute(query)).one_or_none()
+        if row is None:
+            raise TokenInvalid
+        return convert.principal(row)
+
+    async def tenant(self, *, slug: str = "", tenant_id: str = "") -> tuple[str, str]:
+        """Id and slug of the tenant with this slug, or else this id. Raises TenantNotFound."""
+        named = Tenant.slug == slug if slug else Tenant.id == tenant_id
+        async with self._relay.transaction() as connection:
+            row = (await connection.execute(select(Tenant.id, Tenant.slug).where(named))).one_or_none()
+        if row is None:
+            raise TenantNotFound(slug or tenant_id)
+        return str(row.id), row.slug
+
+
+class LocalAuthenticator:
+    """Astra's own door: what RemoteAuthenticator asks of Astra, asked of the record."""
+
+    def __init__(self, principals: PrincipalStore) -> None:
+        self._principals = principals
+        self._known: dict[bytes, tuple[float, caller.Principal]] = {}
+
+    async def principal(self, token: str) -> caller.Principal:
+        """The principal of a token, remembered for REMEMBERED_SECONDS. Raises TokenInvalid."""
+        digest = token_digest(token)
+        known = self._known.get(digest)
+        if known and known[0] > time.monotonic():
+            return known[1]
+        message = await self._principals.of_token(digest)
+        found = caller.Principal(message.name, message.tenant_id, frozenset(message.scopes))
+        if len(self._known) >= REMEMBERED_MAX:
+            self._known.clear()
+        self._known[digest] = (time.monotonic() + REMEMBERED_SECONDS, found)
+        return found

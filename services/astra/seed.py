@@ -1,0 +1,98 @@
+"""What a fresh installation begins with: tenant `default`, agent `atlas` and the principals.
+
+Safe to repeat: tokens and the shipped fragments are brought up to date, an agent that is already there
+keeps what operators made of it.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+
+from sqlalchemy import Connection, func, select
+from sqlalchemy.dialects.postgresql import insert
+
+from services.astra.migrate import owner_transaction
+from services.astra.principals import PRINCIPALS, scope_words
+from services.astra.tables import Agent, AgentPersonality, Personality, Principal, Tenant
+from services.common.identity import token_digest
+
+DEFAULT_TENANT = "default"
+DEFAULT_TENANT_ID = str(uuid.uuid5(uuid.NAMESPACE_URL, "astra:tenant:default"))
+"""Known beforehand, because row-level security binds the owner too."""
+ATLAS_HANDLES = {"github": ["atlas", "astra-atlas"]}
+TURNS_MAX = 40
+TOKENS_MAX = 400_000
+RUN_TIMEOUT_SECONDS = 30 * 60
+MISTAKES_MAX = 3
+FRAGMENTS = ("who-atlas-is", "works-with-evidence", "answers-in-threads", "reads-data-as-data")
+"""The fragments of atlas' framing, in order: files in `personalities/`."""
+
+_FOLDER = Path(__file__).with_name("personalities")
+
+
+def seed(owner_url: str, tokens: Mapping[str, str]) -> None:
+    """Seed the database; `tokens`: bearer tokens by names of `PRINCIPALS`, others raise ValueError."""
+    unknown = tokens.keys() - PRINCIPALS.keys()
+    if unknown:
+        raise ValueError(f"No principal is called {', '.join(sorted(unknown))}.")
+    with owner_transaction(owner_url) as connection:
+        connection.execute(select(func.set_config("app.tenant_id", DEFAULT_TENANT_ID, True)))
+        connection.execute(
+            insert(Tenant)
+            .values(id=DEFAULT_TENANT_ID, slug=DEFAULT_TENANT, display_name="Default")
+            .on_conflict_do_nothing()
+        )
+        _seed_atlas(connection)
+        for name, token in tokens.items():
+            _seed_principal(connection, name, token)
+
+
+def _seed_atlas(connection: Connection) -> None:
+    created = connection.execute(
+        insert(Agent)
+        .values(
+            id=str(uuid.uuid4()),
+            tenant_id=DEFAULT_TENANT_ID,
+            slug="atlas",
+            display_name="Atlas",
+            handles=ATLAS_HANDLES,
+            turns_max=TURNS_MAX,
+            tokens_max=TOKENS_MAX,
+            run_timeout_seconds=RUN_TIMEOUT_SECONDS,
+            mistakes_max=MISTAKES_MAX,
+        )
+        .on_conflict_do_nothing()
+        .returning(Agent.id)
+    ).scalar_one_or_none()
+    for position, slug in enumerate(FRAGMENTS):
+        personality_id = _seed_fragment(connection, slug)
+        if created is not None:
+            connection.execute(
+                insert(AgentPersonality).values(
+                    tenant_id=DEFAULT_TENANT_ID,
+                    agent_id=created,
+                    personality_id=personality_id,
+                    position=position,
+                )
+            )
+
+
+def _seed_fragment(connection: Connection, slug: str) -> str:
+    text = (_FOLDER / f"{slug}.md").read_text(encoding="utf-8").strip()
+    return connection.execute(
+        insert(Personality)
+        .values(id=str(uuid.uuid4()), tenant_id=DEFAULT_TENANT_ID, slug=slug, text=text, operations=[])
+        .on_conflict_do_update(index_elements=["tenant_id", "slug"], set_={"text": text})
+        .returning(Personality.id)
+    ).scalar_one()
+
+
+def _seed_principal(connection: Connection, name: str, token: str) -> None:
+    known = {"scopes": scope_words(PRINCIPALS[name]), "token_sha256": token_digest(token)}
+    connection.execute(
+        insert(Principal)
+        .values(id=str(uuid.uuid4()), tenant_id=DEFAULT_TENANT_ID, name=name, **known)
+        .on_conflict_do_update(index_elements=["tenant_id", "name"], set_=known)
+    )

@@ -1,0 +1,109 @@
+"""The real parts tests stand on: a PostgreSQL and a Temporal a test process, a database a test."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+
+import psycopg
+import pytest
+
+from services.astra.migrate import RolePasswords, migrate
+from services.astra.seed import seed
+from services.cli.embedded import SUPERUSER, EmbeddedPostgres, EmbeddedTemporal
+from services.cli.state import PRINCIPALS
+
+TEMPLATE = "astra_template"
+
+
+@dataclass(frozen=True)
+class DatabaseUrls:
+    """One database, as each role sees it."""
+
+    name: str
+    owner: str
+    service: str
+    relay: str
+    operator: str
+
+
+@dataclass(frozen=True)
+class PostgresCluster:
+    """The test process's PostgreSQL with a migrated, seeded database to copy."""
+
+    server: EmbeddedPostgres
+    passwords: RolePasswords
+    tokens: Mapping[str, str]
+
+    def urls(self, name: str) -> DatabaseUrls:
+        dsn = self.server.dsn
+        return DatabaseUrls(
+            name=name,
+            owner=dsn(SUPERUSER, self.server.superuser_password, name),
+            service=dsn("astra_service", self.passwords.service, name),
+            relay=dsn("astra_relay", self.passwords.relay, name),
+            operator=dsn("astra_operator", self.passwords.operator, name),
+        )
+
+    async def execute(self, statement: str) -> None:
+        owner = self.server.dsn(SUPERUSER, self.server.superuser_password, "postgres")
+        async with await psycopg.AsyncConnection.connect(owner, autocommit=True) as connection:
+            await connection.execute(statement)  # pyright: ignore[reportArgumentType]
+
+    async def create(self) -> DatabaseUrls:
+        """A copy of the template: tenant `default`, agent `atlas`, the services' principals."""
+        name = f"test_{secrets.token_hex(6)}"
+        await self.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+        return self.urls(name)
+
+    async def drop(self, urls: DatabaseUrls) -> None:
+        """Away with it: the server's last checkpoint would write all of them out."""
+        await self.execute(f"DROP DATABASE IF EXISTS {urls.name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+async def postgres(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[PostgresCluster]:
+    folder = tmp_path_factory.mktemp("postgres")
+    async with EmbeddedPostgres(folder / "data", None, folder / "postgres.log") as server:
+        cluster = PostgresCluster(
+            server,
+            RolePasswords("service-password", "relay-password", "operator-password"),
+            {name: f"{name}-token" for name in PRINCIPALS},
+        )
+        await cluster.execute(f"CREATE DATABASE {TEMPLATE}")
+        owner = cluster.urls(TEMPLATE).owner
+        await asyncio.to_thread(migrate, owner, cluster.passwords)
+        await asyncio.to_thread(seed, owner, cluster.tokens)
+        yield cluster
+
+
+@pytest.fixture
+async def database_urls(postgres: PostgresCluster) -> AsyncIterator[DatabaseUrls]:
+    """A database of the test's own."""
+    urls = await postgres.create()
+    yield urls
+    await postgres.drop(urls)
+
+
+@pytest.fixture(scope="session")
+async def temporal(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EmbeddedTemporal]:
+    folder = tmp_path_factory.mktemp("temporal")
+    async with EmbeddedTemporal(folder, None, None, folder / "temporal.log") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def tokens() -> Mapping[str, str]:
+    """The bearer tokens the template is seeded with, by principal."""
+    return {name: f"{name}-token" for name in PRINCIPALS}
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests read no `.env` and no variable of the person who runs them."""
+    for name in list(os.environ):
+        if name.startswith(("ASTRA_", "GITHUB_", "OPENAI_", "DATABASE_", "TEMPORAL_", "MODELS_", "PG")):
+            monkeypatch.delenv(name)

@@ -1,0 +1,177 @@
+"""Migrations, roles and row-level security, on a real PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import psycopg
+import pytest
+from alembic import command
+from psycopg import sql
+from psycopg.rows import dict_row
+
+import services.astra.tables
+import services.dispatcher.tables  # noqa: F401 - registers its tables
+from services.astra.main import running
+from services.astra.migrate import RolePasswords, alembic_config, migrate, owner_transaction
+from services.astra.seed import DEFAULT_TENANT_ID, seed
+from services.common.database import RoleTooPowerful
+from services.common.tables import Base
+from tests.conftest import DatabaseUrls, PostgresCluster
+from tests.service.astra_kit import settings_for
+
+OPERATOR_QUERIES = (
+    "SELECT outcome, duration_ms, tokens_input, tokens_output FROM task_runs WHERE id = $1::uuid",
+    "SELECT metadata->'output_payload'->>'text' FROM task_events"
+    " WHERE task_run_id = $1::uuid AND event_type = 'agent_completed'",
+)
+
+
+async def rows(url: str, statement: str, tenant_id: str = "") -> list[dict[str, Any]]:
+    async with await psycopg.AsyncConnection.connect(url, row_factory=dict_row) as connection:
+        if tenant_id:
+            await connection.execute("SELECT set_config('app.tenant_id', %s, true)", [tenant_id])
+        cursor = await connection.execute(statement)  # pyright: ignore[reportArgumentType]
+        return await cursor.fetchall() if cursor.description else []
+
+
+def test_tables_in_python_are_the_tables_in_the_database(database_urls: DatabaseUrls) -> None:
+    with owner_transaction(database_urls.owner) as connection:
+        command.check(alembic_config(connection, Base.metadata))
+
+
+async def test_migrating_and_seeding_again_changes_no_row(
+    postgres: PostgresCluster, database_urls: DatabaseUrls
+) -> None:
+    async def state() -> list[object]:
+        return [
+            await rows(database_urls.operator, f"SELECT * FROM {table.name} ORDER BY 1, 2")
+            for table in Base.metadata.sorted_tables
+        ]
+
+    before = await state()
+    await asyncio.to_thread(migrate, database_urls.owner, postgres.passwords)
+    await asyncio.to_thread(seed, database_urls.owner, postgres.tokens)
+    assert before == await state()
+
+
+async def test_seeding_replaces_a_token_and_refuses_a_name_nobody_has(database_urls: DatabaseUrls) -> None:
+    digest = "SELECT token_sha256 FROM principals WHERE name = 'api'"
+    before = await rows(database_urls.operator, digest)
+    await asyncio.to_thread(seed, database_urls.owner, {"api": "another-token"})
+    assert before != await rows(database_urls.operator, digest)
+    with pytest.raises(ValueError, match="nobody"):
+        seed(database_urls.owner, {"nobody": "token"})
+
+
+async def test_owner_without_superuser_rights_can_migrate_and_seed(
+    postgres: PostgresCluster, database_urls: DatabaseUrls
+) -> None:
+    owner, name = f"owner_of_{database_urls.name}", f"{database_urls.name}_owned"
+    await postgres.execute(f"CREATE ROLE {owner} LOGIN CREATEROLE BYPASSRLS PASSWORD 'owner'")
+    for role in ("astra_service", "astra_relay", "astra_operator"):
+        await postgres.execute(f"GRANT {role} TO {owner} WITH ADMIN TRUE, INHERIT FALSE, SET FALSE")
+    await postgres.execute(f"ALTER ROLE {owner} NOBYPASSRLS")
+    await postgres.execute(f"CREATE DATABASE {name} OWNER {owner}")
+    url = postgres.server.dsn(owner, "owner", name)
+    await asyncio.to_thread(migrate, url, postgres.passwords)
+    await asyncio.to_thread(seed, url, postgres.tokens)
+    assert 1 == len(await rows(postgres.urls(name).operator, "SELECT * FROM agents"))
+
+
+async def test_every_table_of_a_tenant_forces_row_level_security(database_urls: DatabaseUrls) -> None:
+    tables = await rows(
+        database_urls.operator,
+        "SELECT relname, relrowsecurity AND relforcerowsecurity AS forced FROM pg_class"
+        " WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND relname <> 'alembic_version'",
+    )
+    assert {table.name: True for table in Base.metadata.sorted_tables} == {
+        table["relname"]: table["forced"] for table in tables
+    }
+
+
+async def test_service_role_without_a_tenant_sees_and_writes_nothing(database_urls: DatabaseUrls) -> None:
+    for table in Base.metadata.sorted_tables:
+        assert [] == await rows(database_urls.service, f"SELECT * FROM {table.name}"), table.name
+    assert 1 == len(await rows(database_urls.service, "SELECT * FROM agents", DEFAULT_TENANT_ID))
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="row-level security"):
+        await rows(
+            database_urls.service,
+            "INSERT INTO repositories VALUES (gen_random_uuid(),"
+            f" '{DEFAULT_TENANT_ID}', 's', 'u', '', '{{}}', '{{}}', 'anyone')",
+        )
+
+
+async def test_service_role_cannot_rewrite_what_is_on_record(database_urls: DatabaseUrls) -> None:
+    for statement in (
+        "UPDATE task_events SET seq = 1",
+        "UPDATE transcript_turns SET position = 1",
+        "UPDATE principals SET name = 'x'",
+        "DELETE FROM task_runs",
+    ):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            await rows(database_urls.service, statement, DEFAULT_TENANT_ID)
+
+
+@pytest.mark.parametrize(
+    ("table", "column"),
+    [
+        ("webhook_deliveries", "body"),
+        ("webhook_deliveries", "headers"),
+        ("thread_events", "text"),
+        ("task_runs", "message"),
+        ("task_runs", "output"),
+        ("transcript_turns", "message"),
+    ],
+)
+async def test_relay_role_reads_no_content(database_urls: DatabaseUrls, table: str, column: str) -> None:
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        await rows(database_urls.relay, f"SELECT {column} FROM {table}")
+
+
+async def test_relay_role_leases_deliveries_of_all_tenants(database_urls: DatabaseUrls) -> None:
+    leased = await rows(
+        database_urls.relay,
+        "UPDATE webhook_deliveries SET status = 'leased' WHERE id IN (SELECT id FROM webhook_deliveries"
+        " WHERE status = 'pending' ORDER BY position FOR UPDATE SKIP LOCKED) RETURNING id",
+    )
+    assert [] == leased
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        await rows(database_urls.relay, "UPDATE webhook_deliveries SET body = ''")
+
+
+async def test_operator_role_reads_and_never_writes(database_urls: DatabaseUrls) -> None:
+    assert 1 == len(await rows(database_urls.operator, "SELECT * FROM agents"))
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        await rows(database_urls.operator, "UPDATE agents SET slug = 'x'")
+
+
+async def test_queries_operators_rely_on_hold(database_urls: DatabaseUrls) -> None:
+    async with await psycopg.AsyncConnection.connect(database_urls.operator) as connection:
+        for index, query in enumerate(OPERATOR_QUERIES):
+            await connection.execute(
+                sql.SQL("PREPARE {} AS ").format(sql.Identifier(f"q{index}")) + sql.SQL(query)  # pyright: ignore
+            )
+
+
+async def test_role_that_looks_past_row_level_security_is_refused_at_start(
+    database_urls: DatabaseUrls,
+) -> None:
+    for url in (database_urls.owner, database_urls.relay):
+        with pytest.raises(RoleTooPowerful, match="DATABASE_URL"):
+            async with running(settings_for(database_urls, DATABASE_URL=url)):
+                pass
+
+
+async def test_new_passwords_are_taken_over_and_old_ones_refused(
+    postgres: PostgresCluster, database_urls: DatabaseUrls
+) -> None:
+    changed = RolePasswords("service-password", "relay-password", "another-password")
+    try:
+        await asyncio.to_thread(migrate, database_urls.owner, changed)
+        with pytest.raises(psycopg.OperationalError, match="password"):
+            await rows(database_urls.operator, "SELECT 1")
+    finally:
+        await asyncio.to_thread(migrate, database_urls.owner, postgres.passwords)
+    assert 1 == len(await rows(database_urls.operator, "SELECT 1"))
