@@ -10,12 +10,14 @@ import asyncio
 import base64
 import os
 import re
-import signal
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryFile
 from urllib.parse import quote
+
+from services.common.children import PIPE, start_child
 
 READ_SECONDS_MAX = 25.0
 """Longest a read of local objects may take."""
@@ -133,38 +135,32 @@ async def stream_git(
     `seconds_max` bounds the whole block. Errors as in `run_git`; git's exit code counts only when its output
     was read to the end.
     """
-    process = await asyncio.create_subprocess_exec(
-        "git",
-        *([f"--git-dir={git_dir}"] if git_dir else []),
-        *args,
-        stdin=asyncio.subprocess.PIPE if stdin else asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env=_environment(remote, global_config),
-        start_new_session=True,  # so that git's own children end with it
-    )
+    with TemporaryFile() as asked:
+        asked.write(stdin)
+        asked.seek(0)
+        process = await start_child(
+            ["git", *([f"--git-dir={git_dir}"] if git_dir else []), *args],
+            environment=_environment(remote, global_config),
+            stdin=asked,
+            stdout=PIPE,
+            stderr=PIPE,
+        )
     assert process.stdout
     assert process.stderr
     complaint = asyncio.create_task(_head(process.stderr, STDERR_BYTES_MAX))
     try:
         async with asyncio.timeout(seconds_max):
-            if process.stdin:
-                with suppress(ConnectionError, RuntimeError):  # git ended first; uvloop says so by the latter
-                    process.stdin.write(stdin)
-                    process.stdin.close()
             yield _chunks(process.stdout)
             if process.stdout.at_eof():
-                stderr, exit_code = await complaint, await process.wait()
+                stderr, exit_code = await complaint, await process.exited()
                 if exit_code not in exit_codes:
                     raise GitError(_command(args), exit_code, redact(stderr.decode(errors="replace"), remote))
     except TimeoutError:
         raise GitTimeoutError(f"git {_command(args)} took longer than {seconds_max:g} s") from None
     finally:
-        if process.returncode is None:
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, signal.SIGKILL)
+        process.kill_session()
         complaint.cancel()
-        await asyncio.shield(process.wait())
+        await process.exited()
 
 
 async def split_records(

@@ -1,0 +1,86 @@
+"""Builds and serves the models service: the one place where its parts meet."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import structlog
+
+from aucert.astra.v1.principal_service_pb2_grpc import PrincipalServiceStub
+from aucert.models.v1.model_service_pb2_grpc import add_ModelServiceServicer_to_server
+from services.common.channels import connect
+from services.common.dependencies import service_dependency
+from services.common.identity import RemoteAuthenticator
+from services.common.logs import configure_logs
+from services.common.process import run_until_signal
+from services.common.server import Registration, RunningServer, serve
+from services.models import scripted
+from services.models.catalogue import Catalogue, load, shipped
+from services.models.openai_sender import OpenAISender
+from services.models.provider import Provider
+from services.models.rehearsal import Rehearsal
+from services.models.servicer import ModelServicer
+from services.models.settings import ModelsSettings
+
+log = structlog.get_logger()
+
+
+@asynccontextmanager
+async def running(settings: ModelsSettings) -> AsyncGenerator[RunningServer, None]:
+    """Serve until the block is left. Raises CatalogueError, ModelNotFound or ModelOff at start-up."""
+    async with AsyncExitStack() as stack:
+        providers: dict[str, Provider] = {"rehearsal": Rehearsal()}
+        if settings.openai_base_url:
+            sender = OpenAISender(settings.openai_base_url, settings.openai_api_key.get_secret_value())
+            stack.push_async_callback(sender.aclose)
+            providers["openai"] = sender
+        if settings.script:
+            providers["scripted"] = scripted.Scripted(
+                scripted.read_script(settings.script), settings.script_log
+            )
+        catalogue = build_catalogue(settings)
+        catalogue.callable_entry(settings.default_model)  # a default that is off would fail every run
+        channel = connect(settings.astra_address, settings.astra_token.get_secret_value())
+        stack.push_async_callback(channel.close)
+        principals = PrincipalServiceStub(channel)
+        servicer = ModelServicer(catalogue, providers, default_alias=settings.default_model)
+        server = serve(
+            name="models",
+            host=settings.host,
+            port=settings.port,
+            registrations=[
+                Registration("aucert.models.v1.ModelService", add_ModelServiceServicer_to_server, servicer)
+            ],
+            authenticator=RemoteAuthenticator(principals),
+            dependencies=[service_dependency("astra", channel)],
+        )
+        yield await stack.enter_async_context(server)
+
+
+def build_catalogue(settings: ModelsSettings) -> Catalogue:
+    """The catalogue as these settings leave it; the log says what is off and why."""
+    off_reasons = {
+        "rehearsal": "",
+        "openai": "" if settings.openai_base_url else "OPENAI_BASE_URL is not set",
+    }
+    catalogue = load(
+        shipped(),
+        off_reasons=off_reasons,
+        variables={"OPENAI_MODEL": settings.openai_model},
+        extra=[scripted.ENTRY] if settings.script else [],
+    )
+    for entry in catalogue.entries:
+        log.info("model", alias=entry.alias, available=not entry.off_reason, off_reason=entry.off_reason)
+    return catalogue
+
+
+def main() -> None:
+    """Run the service until it is told to stop."""
+    settings = ModelsSettings()  # pyright: ignore[reportCallIssue] - the environment fills it
+    configure_logs(level=settings.log_level)
+    run_until_signal(lambda: running(settings))
+
+
+if __name__ == "__main__":
+    main()

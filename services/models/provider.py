@@ -1,0 +1,42 @@
+"""What every provider offers: one call, as a stream of text that ends with the whole message."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Protocol
+
+from aucert.models.v1.message_pb2 import ROLE_ASSISTANT, Message
+from aucert.models.v1.model_service_pb2 import FinishReason, GenerateRequest
+from services.models.domain import ModelEntry, TokenCount
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """The end of a call. `waited_seconds` is the part of its time spent in the provider, not here."""
+
+    message: Message
+    finish_reason: FinishReason.ValueType
+    tokens: TokenCount
+    waited_seconds: float
+
+
+class Provider(Protocol):
+    """Yields text as it is written, then exactly one Generation. Closing the generator ends the call.
+
+    Raises the errors of `errors.py` and nothing else that a caller should know about; retries nothing.
+    """
+
+    def generate(self, request: GenerateRequest, entry: ModelEntry) -> AsyncGenerator[str | Generation, None]:
+        """Run one call."""
+        ...
+
+
+def turn_number(request: GenerateRequest) -> int:
+    """The number of the turn about to be written, from 1."""
+    return 1 + sum(message.role == ROLE_ASSISTANT for message in request.messages)
+
+
+def call_id(turn: int, index: int) -> str:
+    """The platform's id of a tool call: providers' own ids repeat, or are missing."""
+    return f"t{turn}_{index}"

@@ -1,0 +1,332 @@
+"""ModelService over real gRPC, with a small OpenAI-compatible server behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import pytest
+from aiohttp import web
+
+from aucert.common.v1.scope_pb2 import SCOPE_MODELS_GENERATE, SCOPE_MODELS_READ
+from aucert.models.v1 import model_service_pb2 as pb
+from aucert.models.v1.message_pb2 import ROLE_ASSISTANT, ROLE_USER, Message, Part, ToolCall
+from aucert.models.v1.model_service_pb2_grpc import ModelServiceStub, add_ModelServiceServicer_to_server
+from services.common.caller import Principal
+from services.common.channels import connect
+from services.common.errors import Unauthenticated
+from services.common.server import Registration, serve
+from services.models import scripted
+from services.models.coalescing import coalesce
+from services.models.domain import TokenCount
+from services.models.errors import ModelOff
+from services.models.main import build_catalogue, running
+from services.models.openai_sender import OpenAISender
+from services.models.provider import Generation, Provider
+from services.models.rehearsal import Rehearsal
+from services.models.servicer import ModelServicer
+from services.models.settings import ModelsSettings
+from tests.service.tools_stage import WORKER, reason_of, serving_astra
+
+if TYPE_CHECKING:
+    from aucert.models.v1.model_service_pb2_grpc import ModelServiceAsyncStub
+
+TOKEN = "worker-token"
+USER = Message(role=ROLE_USER, parts=[Part(text="How does ordering work?")])
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class OneToken:
+    async def principal(self, token: str) -> Principal:
+        if token != TOKEN:
+            raise Unauthenticated("No such token.")
+        return Principal("worker", "t-1", frozenset({SCOPE_MODELS_GENERATE, SCOPE_MODELS_READ}))
+
+
+@asynccontextmanager
+async def models(
+    providers: Mapping[str, Provider] | None = None, **settings: Any
+) -> AsyncIterator[ModelServiceAsyncStub]:
+    found = ModelsSettings(_env_file=None, ASTRA_TOKEN="x", **settings)
+    known: Mapping[str, Provider] = providers or {"rehearsal": Rehearsal()}
+    servicer = ModelServicer(build_catalogue(found), known, default_alias=found.default_model)
+    registration = Registration("aucert.models.v1.ModelService", add_ModelServiceServicer_to_server, servicer)
+    async with serve(
+        name="models", host="127.0.0.1", port=0, registrations=[registration], authenticator=OneToken()
+    ) as server:
+        channel = connect(server.address, TOKEN)
+        yield ModelServiceStub(channel)
+        await channel.close()
+
+
+@asynccontextmanager
+async def openai_server(handler: Handler) -> AsyncIterator[str]:
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", handler)
+    runner = web.AppRunner(app, handler_cancellation=True)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
+    await runner.cleanup()
+
+
+@asynccontextmanager
+async def models_over(handler: Handler) -> AsyncIterator[ModelServiceAsyncStub]:
+    async with openai_server(handler) as base_url:
+        sender = OpenAISender(base_url, "")
+        async with models({"openai": sender}, OPENAI_BASE_URL=base_url) as stub:
+            yield stub
+        await sender.aclose()
+
+
+def ask(alias: str = "rehearsal", *messages: Message) -> pb.GenerateRequest:
+    return pb.GenerateRequest(model_alias=alias, messages=messages or [USER])
+
+
+async def generate(stub: ModelServiceAsyncStub, request: pb.GenerateRequest) -> list[pb.GenerateResponse]:
+    return [response async for response in stub.Generate(request, timeout=20)]
+
+
+async def refusal(
+    stub: ModelServiceAsyncStub, request: pb.GenerateRequest
+) -> tuple[grpc.StatusCode, str, float]:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await generate(stub, request)
+    return reason_of(caught.value)
+
+
+def event(**fields: object) -> bytes:
+    return f"data: {json.dumps(fields)}\n\n".encode()
+
+
+def said(content: str, finish_reason: str | None = None) -> bytes:
+    return event(choices=[{"index": 0, "delta": {"content": content}, "finish_reason": finish_reason}])
+
+
+async def streaming(request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+    await response.prepare(request)
+    return response
+
+
+async def test_the_text_of_a_stream_is_the_text_of_its_one_finished_message():
+    async with models() as stub:
+        *deltas, last = await generate(stub, ask())
+    assert "".join(each.text_delta for each in deltas) == last.finished.message.parts[0].text
+    assert last.finished.finish_reason == pb.FINISH_REASON_STOP
+    assert (last.finished.model_alias, last.finished.model_label) == ("rehearsal", "R0")
+    assert last.finished.usage.tokens_output > 0
+
+
+async def test_the_catalogue_is_listed_by_alias_and_says_what_is_off():
+    async with models() as stub:
+        listed = (await stub.ListModels(pb.ListModelsRequest())).models
+    assert [(each.alias, each.available) for each in listed] == [("local", False), ("rehearsal", True)]
+    assert listed[0].off_reason == "OPENAI_BASE_URL is not set"
+
+
+async def test_tags_resolve_to_models_and_no_tag_to_the_default():
+    async with models() as stub:
+        found = await stub.ResolveModel(pb.ResolveModelRequest(tags=["urgent", "Rehearsal"]))
+        default = await stub.ResolveModel(pb.ResolveModelRequest())
+    assert [each.alias for each in found.models] == ["rehearsal"]
+    assert [each.alias for each in default.models] == ["rehearsal"]
+
+
+async def test_unknown_and_off_models_are_refused_with_their_reasons():
+    async with models() as stub:
+        assert (await refusal(stub, ask("gpt-9")))[:2] == (grpc.StatusCode.NOT_FOUND, "MODEL_NOT_FOUND")
+        assert (await refusal(stub, ask("local")))[:2] == (grpc.StatusCode.FAILED_PRECONDITION, "MODEL_OFF")
+
+
+async def test_a_conversation_that_ends_with_the_model_is_refused():
+    assistant = Message(role=ROLE_ASSISTANT, parts=[Part(text="Done.")])
+    async with models() as stub:
+        code, reason, _ = await refusal(stub, ask("rehearsal", USER, assistant))
+    assert (code, reason) == (grpc.StatusCode.INVALID_ARGUMENT, "FIELD_INVALID")
+
+
+async def test_a_stream_from_an_openai_server_arrives_with_its_usage():
+    async def handler(request: web.Request) -> web.StreamResponse:
+        body = await request.json()
+        assert body["model"] == "local"
+        response = await streaming(request)
+        await response.write(event(choices=[]) + said("Be") + said("cause", "stop"))
+        usage = {"prompt_tokens": 10, "completion_tokens": 2, "total_tokens": 12}
+        await response.write(event(choices=[], usage=usage) + b"data: [DONE]\n\n")
+        return response
+
+    async with models_over(handler) as stub:
+        *deltas, last = await generate(stub, ask("local"))
+    assert "".join(each.text_delta for each in deltas) == "Because"
+    assert (last.finished.usage.tokens_input, last.finished.usage.tokens_output) == (10, 2)
+
+
+async def test_a_stream_that_is_cut_is_unavailable():
+    async def handler(request: web.Request) -> web.StreamResponse:
+        response = await streaming(request)
+        await response.write(said("Be"))
+        assert request.transport is not None
+        request.transport.abort()
+        return response
+
+    async with models_over(handler) as stub:
+        refused = await refusal(stub, ask("local"))
+    assert refused[:2] == (grpc.StatusCode.UNAVAILABLE, "MODEL_UNAVAILABLE")
+
+
+async def test_an_error_within_a_stream_and_a_chunk_that_is_no_json_are_unavailable():
+    for broken in (event(error={"message": "overloaded"}), b"data: {nonsense\n\n"):
+
+        async def handler(request: web.Request, broken: bytes = broken) -> web.StreamResponse:
+            response = await streaming(request)
+            await response.write(said("Be") + broken)
+            return response
+
+        async with models_over(handler) as stub:
+            refused = await refusal(stub, ask("local"))
+        assert refused[:2] == (grpc.StatusCode.UNAVAILABLE, "MODEL_UNAVAILABLE")
+
+
+async def test_a_rate_limit_says_how_long_and_is_asked_once():
+    asked: list[str] = []
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        asked.append(request.path)
+        return web.json_response({"error": {"message": "slow"}}, status=429, headers={"retry-after": "7"})
+
+    async with models_over(handler) as stub:
+        refused = await refusal(stub, ask("local"))
+    assert refused == (grpc.StatusCode.RESOURCE_EXHAUSTED, "MODEL_RATE_LIMITED", 7.0)
+    assert len(asked) == 1
+
+
+async def test_a_server_that_is_away_is_unavailable():
+    sender = OpenAISender("http://127.0.0.1:9/v1", "")
+    async with models({"openai": sender}, OPENAI_BASE_URL="http://127.0.0.1:9/v1") as stub:
+        refused = await refusal(stub, ask("local"))
+    await sender.aclose()
+    assert refused[:2] == (grpc.StatusCode.UNAVAILABLE, "MODEL_UNAVAILABLE")
+
+
+async def test_closing_a_stream_ends_the_providers_call():
+    gone = asyncio.Event()
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        response = await streaming(request)
+        await response.write(said("Be"))
+        try:
+            await asyncio.Event().wait()
+        finally:
+            gone.set()
+        return response
+
+    async with models_over(handler) as stub:
+        call = stub.Generate(ask("local"), timeout=20)
+        assert (await call.read()).text_delta == "Be"
+        call.cancel()
+        async with asyncio.timeout(5):
+            await gone.wait()
+
+
+def script_file(folder: Path, script: object) -> Path:
+    path = folder / "script.json"
+    path.write_text(json.dumps(script))
+    return path
+
+
+async def test_a_script_is_played_by_marker_and_turn_and_each_call_is_logged(tmp_path: Path):
+    call = {"name": "repo_read_file", "arguments": {"path": "README.md"}}
+    path = script_file(
+        tmp_path, {"": [{"text": "other"}], "ordering": [{"tool_calls": [call]}, {"text": "Done."}]}
+    )
+    log = tmp_path / "calls.log"
+    providers = {"scripted": scripted.Scripted(scripted.read_script(path), log)}
+    async with models(providers, MODELS_SCRIPT=path) as stub:
+        first = (await generate(stub, ask("scripted")))[-1].finished
+        second = (await generate(stub, ask("scripted", USER, first.message, USER)))[-1].finished
+        other = await generate(stub, ask("scripted", Message(role=ROLE_USER, parts=[Part(text="Hi")])))
+    assert first.finish_reason == pb.FINISH_REASON_TOOL_CALLS
+    assert first.message.parts[0].tool_call == ToolCall(
+        call_id="t1_0", tool_name="repo_read_file", arguments_json='{"path": "README.md"}'
+    )
+    assert [each.finished.message.parts[0].text for each in other if each.HasField("finished")] == ["other"]
+    assert second.message.parts[0].text == "Done."
+    assert second.cost_usd_micros > 0
+    assert len(log.read_text().splitlines()) == 3
+
+
+async def test_a_scripted_error_passes_after_the_given_number_of_calls(tmp_path: Path):
+    path = script_file(tmp_path, {"": [{"error": "rate_limited:2", "times": 1, "text": "At last."}]})
+    log = tmp_path / "calls.log"
+    script = scripted.read_script(path)
+    async with models({"scripted": scripted.Scripted(script, log)}, MODELS_SCRIPT=path) as stub:
+        assert await refusal(stub, ask("scripted")) == (
+            grpc.StatusCode.RESOURCE_EXHAUSTED,
+            "MODEL_RATE_LIMITED",
+            2.0,
+        )
+    # Another process reads the same log.
+    async with models({"scripted": scripted.Scripted(script, log)}, MODELS_SCRIPT=path) as stub:
+        assert (await generate(stub, ask("scripted")))[-1].finished.message.parts[0].text == "At last."
+
+
+async def test_a_script_may_be_a_plain_list_whose_last_step_repeats(tmp_path: Path):
+    script = scripted.read_script(script_file(tmp_path, [{"text": "Once."}]))
+    said = Message(role=ROLE_ASSISTANT, parts=[Part(text="Once.")])
+    request = ask("scripted", USER, said, USER)
+    pieces = [piece async for piece in scripted.Scripted(script, None).generate(request, scripted.ENTRY)]
+    assert pieces[0] == "Once."
+
+
+def test_a_script_with_a_step_that_says_nothing_is_refused(tmp_path: Path):
+    with pytest.raises(ValueError, match="a step needs"):
+        scripted.read_script(script_file(tmp_path, {"": [{"delay_ms": 5}]}))
+
+
+async def test_the_service_as_it_is_run_serves_callers_astra_knows():
+    async with serving_astra() as (_, astra_address):
+        settings = ModelsSettings(
+            _env_file=None, ASTRA_TOKEN="models-token", ASTRA_ADDRESS=astra_address, MODELS_PORT=0
+        )
+        async with running(settings) as server:
+            assert server.missing == []
+            known, unknown = connect(server.address, WORKER), connect(server.address, "nobody")
+            assert (await generate(ModelServiceStub(known), ask()))[-1].HasField("finished")
+            refused = await refusal(ModelServiceStub(unknown), ask())
+            await known.close()
+            await unknown.close()
+    assert refused[:2] == (grpc.StatusCode.UNAUTHENTICATED, "TOKEN_INVALID")
+
+
+async def test_a_default_model_that_is_off_stops_the_start():
+    settings = ModelsSettings(_env_file=None, ASTRA_TOKEN="x", DEFAULT_MODEL="local")
+    with pytest.raises(ModelOff):
+        async with running(settings):
+            pass
+
+
+def generation() -> Generation:
+    return Generation(Message(role=ROLE_ASSISTANT), pb.FINISH_REASON_STOP, TokenCount(), 0.0)
+
+
+async def test_small_pieces_are_joined_and_none_is_held_back_while_the_provider_pauses():
+    passed_on = asyncio.Event()
+
+    async def pieces() -> AsyncGenerator[str | Generation, None]:
+        for letter in "abc":
+            yield letter
+        await passed_on.wait()  # goes on only once the text so far came through
+        yield "d" * 300
+        yield generation()
+
+    received: list[str | Generation] = []
+    async for piece in coalesce(pieces()):
+        received.append(piece)
+        passed_on.set()
+    assert received[:-1] == ["abc", "d" * 300]
