@@ -1,0 +1,28 @@
+"""What the handlers work with, made in `app.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from gateway.batcher import Batcher
+
+if TYPE_CHECKING:
+    from grpc_health.v1.health_pb2_grpc import HealthStub
+
+    from aucert.dispatcher.v1.dispatcher_service_pb2_grpc import DispatcherServiceAsyncStub
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """`callers_dispatcher` calls with the token given to each call; `health` maps service names to stubs."""
+
+    batcher: Batcher
+    callers_dispatcher: DispatcherServiceAsyncStub
+    health: Mapping[str, HealthStub]
+
+
+PARTS = web.AppKey("parts", Parts)

@@ -1,0 +1,65 @@
+"""Whom a Markdown comment speaks to and what it asks for: mentions, commands, stop, model tags.
+
+Only what a reader sees as the author's own words counts: not code, not quotes, not HTML comments.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from services.dispatcher.domain import TEXT_CHARS_MAX
+
+TAGS_MAX = 32
+
+_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
+_QUOTE = re.compile(r" {0,3}>")
+_HTML_COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
+_INLINE_CODE = re.compile(r"(?<!`)(`+)(?!`).*?(?<!`)\1(?!`)", re.DOTALL)
+_TAG = re.compile(r"(?<!\])\[([A-Za-z0-9][\w.-]{0,63})\](?![(\[:])")
+
+
+def own_words(markdown: str) -> str:
+    """The text without fenced and inline code, quoted lines and HTML comments."""
+    kept: list[str] = []
+    fence = ""
+    for line in markdown[:TEXT_CHARS_MAX].splitlines():
+        found = _FENCE.match(line)
+        mark = found.group(1) if found else ""
+        if fence:
+            if mark.startswith(fence) and not line.strip().strip(mark[0]):
+                fence = ""
+        elif mark and not (mark[0] == "`" and "`" in line.strip()[len(mark) :]):
+            fence = mark
+        elif not _QUOTE.match(line):
+            kept.append(line)
+    return _INLINE_CODE.sub(" ", _HTML_COMMENT.sub(" ", "\n".join(kept)))
+
+
+def addressed_agent(words: str, handles: Mapping[str, str]) -> str | None:
+    """Slug of the agent the words speak to: a leading `/handle`, else the first `@handle`.
+
+    `handles` maps lower-case handles to slugs. A handle inside an e-mail address, a path or a longer
+    name is none.
+    """
+    if not handles:
+        return None
+    names = "|".join(re.escape(name) for name in sorted(handles, key=len, reverse=True))
+    command = re.match(rf"\s*/({names})(?=\s+\S)", words, re.IGNORECASE)
+    mention = re.search(rf"(?<![\w@/.+-])@({names})(?:\[bot\])?(?![\w/@]|[-.]\w)", words, re.IGNORECASE)
+    found = command or mention
+    return handles[found.group(1).lower()] if found else None
+
+
+def asks_to_stop(words: str, handles: Mapping[str, str]) -> bool:
+    """Whether the words are `@handle stop` or `/handle stop` and nothing else."""
+    names = "|".join(re.escape(name) for name in handles)
+    return bool(handles) and bool(
+        re.fullmatch(rf"\s*[@/](?:{names})[,:]?\s+stop\s*[.!]*\s*", words, re.IGNORECASE)
+    )
+
+
+def model_tags(words: str) -> tuple[str, ...]:
+    """The words in single brackets, lower-case, in order, at most TAGS_MAX; links are none."""
+    found = dict.fromkeys(match.group(1).lower() for match in _TAG.finditer(words))
+    return tuple(found)[:TAGS_MAX]

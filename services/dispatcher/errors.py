@@ -1,0 +1,39 @@
+"""What the dispatcher refuses to do, in the words callers see."""
+
+from __future__ import annotations
+
+from services.common.errors import Exists, NotFound
+
+
+class ThreadNotFound(NotFound):
+    """No such thread in the caller's tenant."""
+
+    reason = "THREAD_NOT_FOUND"
+
+    def __init__(self, thread_id: str) -> None:
+        super().__init__(
+            f"No thread has the id {thread_id} in this tenant.", metadata={"thread_id": thread_id}
+        )
+
+
+class AgentNotFound(NotFound):
+    """No agent of the tenant has this slug."""
+
+    reason = "AGENT_NOT_FOUND"
+
+    def __init__(self, slug: str) -> None:
+        super().__init__(
+            f"No agent is called {slug!r}. Name one of the tenant's agents.", metadata={"agent": slug}
+        )
+
+
+class RequestIdReused(Exists):
+    """The same key came with other content."""
+
+    reason = "REQUEST_ID_REUSED"
+
+    def __init__(self, request_id: str) -> None:
+        super().__init__(
+            "This request_id was used with other content. Use a fresh one for a new request.",
+            metadata={"request_id": request_id},
+        )

@@ -1,0 +1,163 @@
+"""Verifies deliveries and commits the genuine ones to the inbox; only then is a 2xx given.
+
+The signature is checked before anything is asked of anybody, so strangers cost one hash.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from http import HTTPStatus
+
+import grpc
+import structlog
+
+from aucert.dispatcher.v1.delivery_pb2 import Delivery, IngestResult
+from services.common.crashpoints import CrashPoint, reach
+from services.common.errors import from_rpc
+from services.dispatcher import metrics
+from services.dispatcher.domain import NewDelivery, SourceName
+from services.dispatcher.inbox_store import InboxStore
+from services.dispatcher.relay import Relay
+from services.dispatcher.sources import github
+from services.dispatcher.tenants import Tenants
+
+TENANT_DEFAULT = "default"
+EXTERNAL_ID_CHARS_MAX = 200
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Why a delivery is not kept, in words for its sender."""
+
+    status: HTTPStatus
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A genuine delivery and whose it is."""
+
+    tenant_id: str
+    delivery: NewDelivery
+
+
+class Ingest:
+    """Keeps webhooks. `github_secret` empty: the source is off."""
+
+    def __init__(self, inbox: InboxStore, tenants: Tenants, relay: Relay, *, github_secret: str) -> None:
+        self._inbox = inbox
+        self._tenants = tenants
+        self._relay = relay
+        self._github_secret = github_secret
+
+    async def take(self, deliveries: Sequence[Delivery]) -> list[IngestResult]:
+        """One verdict each, in order. Raises DatabaseUnavailable: then none may be taken for kept."""
+        verdicts = [await self._admit(each) for each in deliveries]
+        kept_ids = await self._keep([each for each in verdicts if isinstance(each, Admitted)])
+        return [
+            _accepted(kept_ids[each.delivery.id]) if isinstance(each, Admitted) else each for each in verdicts
+        ]
+
+    async def _keep(self, admitted: Sequence[Admitted]) -> Mapping[str, str]:
+        """Commit, one transaction a tenant; maps each delivery to the id it, or its first, was kept under."""
+        by_tenant: dict[str, list[NewDelivery]] = {}
+        for each in admitted:
+            by_tenant.setdefault(each.tenant_id, []).append(each.delivery)
+        kept_ids: dict[str, str] = {}
+        for tenant_id, deliveries in by_tenant.items():
+            kept = await self._inbox.keep(tenant_id, deliveries)
+            kept_ids |= {new.id: old.id for new, old in zip(deliveries, kept, strict=True)}
+        if kept_ids:
+            reach(CrashPoint.INBOX_COMMITTED)
+            self._relay.wake()
+        return kept_ids
+
+    async def _admit(self, delivery: Delivery) -> Admitted | IngestResult:
+        headers = {each.name.lower(): each.value for each in delivery.headers}
+        verdict = self._check(delivery, headers)
+        if verdict is None:
+            return _pong()
+        if isinstance(verdict, NewDelivery):
+            tenant_id = await self._tenant(delivery.tenant or TENANT_DEFAULT)
+            if tenant_id is not None:
+                return Admitted(tenant_id, verdict)
+            verdict = Refused(HTTPStatus.NOT_FOUND, "TENANT_NOT_FOUND", "No tenant has this name.")
+        known = delivery.source == SourceName.GITHUB  # a label must not grow with what strangers send
+        metrics.REFUSED.labels(delivery.source if known else "unknown", verdict.reason).inc()
+        log.info("delivery_refused", source=delivery.source, reason=verdict.reason)
+        return _problem(verdict)
+
+    def _check(self, delivery: Delivery, headers: Mapping[str, str]) -> NewDelivery | Refused | None:
+        """The delivery as it is to be kept, or why not; None for a ping, which needs no keeping."""
+        if delivery.source != SourceName.GITHUB:
+            return Refused(HTTPStatus.NOT_FOUND, "SOURCE_UNKNOWN", "No source has this name.")
+        if not self._github_secret:
+            return Refused(
+                HTTPStatus.NOT_FOUND, "SOURCE_OFF", "GitHub is off here: GITHUB_WEBHOOK_SECRET is not set."
+            )
+        if not github.is_genuine(self._github_secret, headers, delivery.body):
+            return Refused(
+                HTTPStatus.UNAUTHORIZED,
+                "SIGNATURE_INVALID",
+                "X-Hub-Signature-256 is missing or made with another secret.",
+            )
+        if headers.get(github.EVENT_HEADER) == github.PING:
+            return None
+        external_id = headers.get(github.DELIVERY_HEADER, "")
+        if not 0 < len(external_id) <= EXTERNAL_ID_CHARS_MAX:
+            return Refused(
+                HTTPStatus.BAD_REQUEST, "DELIVERY_ID_MISSING", "X-GitHub-Delivery is missing or too long."
+            )
+        received = (
+            delivery.received_time.ToDatetime(UTC)
+            if delivery.HasField("received_time")
+            else datetime.now(UTC)
+        )
+        return NewDelivery(
+            source=SourceName.GITHUB,
+            external_id=external_id,
+            order_key=github.order_key(headers, delivery.body),
+            headers={name: value for name, value in headers.items() if name in github.KEPT_HEADERS},
+            body=delivery.body,
+            received_time=received,
+        )
+
+    async def _tenant(self, slug: str) -> str | None:
+        try:
+            return await self._tenants.id_of(slug)
+        except grpc.aio.AioRpcError as error:
+            if from_rpc(error).reason == "TENANT_NOT_FOUND":
+                return None
+            raise
+
+
+def _accepted(delivery_id: str) -> IngestResult:
+    return IngestResult(
+        http_status=HTTPStatus.ACCEPTED,
+        content_type="application/json",
+        body=json.dumps({"delivery_id": delivery_id}).encode(),
+        delivery_id=delivery_id,
+    )
+
+
+def _pong() -> IngestResult:
+    return IngestResult(http_status=HTTPStatus.OK, content_type="application/json", body=b'{"pong": true}')
+
+
+def _problem(refused: Refused) -> IngestResult:
+    problem = {
+        "type": "about:blank",
+        "title": refused.status.phrase,
+        "status": refused.status.value,
+        "detail": refused.detail,
+        "reason": refused.reason,
+    }
+    return IngestResult(
+        http_status=refused.status, content_type="application/problem+json", body=json.dumps(problem).encode()
+    )

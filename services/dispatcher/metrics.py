@@ -1,0 +1,10 @@
+"""What is counted here."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter
+
+REFUSED = Counter("astra_deliveries_refused_total", "Deliveries that were not kept.", ["source", "reason"])
+FINISHED = Counter("astra_deliveries_finished_total", "Deliveries put away.", ["source", "status", "reason"])
+RETRIED = Counter("astra_deliveries_retried_total", "Deliveries to be tried again.", ["source", "reason"])
+SWEPT = Counter("astra_threads_swept_total", "Threads rung because an event of theirs was left over.")

@@ -1,0 +1,88 @@
+"""Drains the inbox: leases what is due, hands it to the handler, a bounded number at a time.
+
+Any number of relays work side by side, in any number of processes. One is woken at once by what its own
+process kept and looks every POLL_SECONDS for what others did.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+
+from services.dispatcher.domain import LeasedDelivery
+from services.dispatcher.handler import Handler
+from services.dispatcher.inbox_store import InboxStore
+
+CONCURRENCY_MAX = 16
+POLL_SECONDS = 1.0
+DRAIN_SECONDS = 5.0
+
+log = structlog.get_logger()
+
+
+class Relay:
+    """One relay. `wake` may be called from anywhere in its event loop."""
+
+    def __init__(self, inbox: InboxStore, handler: Handler, *, poll_seconds: float = POLL_SECONDS) -> None:
+        self._inbox = inbox
+        self._handler = handler
+        self._poll_seconds = poll_seconds
+        self._woken = asyncio.Event()
+        self._under_way: set[asyncio.Task[None]] = set()
+
+    def wake(self) -> None:
+        """Say that something new may be due."""
+        self._woken.set()
+
+    async def handle_now(self, delivery_id: str) -> None:
+        """Handle one delivery before returning, if it is its turn; otherwise the loop gets to it."""
+        for delivery in await self._inbox.lease(1, delivery_id=delivery_id):
+            await self._handler.handle(delivery)
+        self.wake()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Drain the inbox until the block is left; what is under way then gets DRAIN_SECONDS."""
+        loop = asyncio.create_task(self._forever())
+        try:
+            yield
+        finally:
+            loop.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await loop
+            if self._under_way:
+                await asyncio.wait(self._under_way, timeout=DRAIN_SECONDS)
+            for task in self._under_way:
+                task.cancel()
+            await asyncio.gather(*self._under_way, return_exceptions=True)
+
+    async def _forever(self) -> None:
+        while True:
+            self._woken.clear()
+            free = CONCURRENCY_MAX - len(self._under_way)
+            leased = await self._lease(free) if free else []
+            for delivery in leased:
+                self._begin(delivery)
+            if free == 0 or len(leased) < free:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._woken.wait(), self._poll_seconds)
+
+    async def _lease(self, limit: int) -> list[LeasedDelivery]:
+        try:
+            return await self._inbox.lease(limit)
+        except Exception as error:  # noqa: BLE001 - the loop outlives whatever is away; it looks again
+            log.warning("lease_failed", reason=getattr(error, "reason", type(error).__name__))
+            return []
+
+    def _begin(self, delivery: LeasedDelivery) -> None:
+        task = asyncio.create_task(self._handler.handle(delivery))
+        self._under_way.add(task)
+        task.add_done_callback(self._end)
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        self._under_way.discard(task)
+        self.wake()  # the next of the same thread may be due now

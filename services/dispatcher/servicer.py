@@ -1,0 +1,61 @@
+"""DispatcherService: parse, let the part decide, reply."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aucert.dispatcher.v1 import dispatcher_service_pb2 as pb
+from aucert.dispatcher.v1.dispatcher_service_pb2_grpc import DispatcherServiceServicer
+from services.common.caller import current_caller
+from services.dispatcher import convert
+from services.dispatcher.claims import Claims
+from services.dispatcher.ingest import Ingest
+from services.dispatcher.tasks import Tasks
+
+if TYPE_CHECKING:
+    from services.common.door import Context
+
+
+class DispatcherServicer(DispatcherServiceServicer):
+    """The dispatcher's contract."""
+
+    def __init__(self, ingest: Ingest, tasks: Tasks, claims: Claims) -> None:
+        self._ingest = ingest
+        self._tasks = tasks
+        self._claims = claims
+
+    async def IngestWebhooks(
+        self, request: pb.IngestWebhooksRequest, context: Context
+    ) -> pb.IngestWebhooksResponse:
+        """Verify and commit deliveries."""
+        del context
+        return pb.IngestWebhooksResponse(results=await self._ingest.take(request.deliveries))
+
+    async def CreateTask(self, request: pb.CreateTaskRequest, context: Context) -> pb.CreateTaskResponse:
+        """Accept a task."""
+        del context
+        task_run_id, workflow_id = await self._tasks.create(request)
+        return pb.CreateTaskResponse(task_run_id=task_run_id, workflow_id=workflow_id)
+
+    async def SendMessage(self, request: pb.SendMessageRequest, context: Context) -> pb.SendMessageResponse:
+        """Accept a message in a run's thread."""
+        del context
+        return pb.SendMessageResponse(task_run_id=await self._tasks.send_message(request))
+
+    async def CancelTask(self, request: pb.CancelTaskRequest, context: Context) -> pb.CancelTaskResponse:
+        """Accept a stop."""
+        del context
+        await self._tasks.cancel(request)
+        return pb.CancelTaskResponse()
+
+    async def ClaimNextEvent(
+        self, request: pb.ClaimNextEventRequest, context: Context
+    ) -> pb.ClaimNextEventResponse:
+        """Put the finished event away and hand out the next."""
+        del context
+        event = await self._claims.next(
+            current_caller().tenant_id,
+            request.thread_id,
+            finished_event_id=request.finished_thread_event_id or None,
+        )
+        return pb.ClaimNextEventResponse(event=convert.claimed_event(event) if event else None)

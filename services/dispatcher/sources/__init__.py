@@ -1,0 +1,1 @@
+"""One file a source: what its deliveries look like, how they are verified, which events they hold."""

@@ -1,0 +1,192 @@
+"""Reads GitHub's webhook payloads into one shape, an `Act`: who wrote what, where.
+
+Payloads are read leniently by key instead of through a full model: GitHub adds fields freely, and a
+required part that is missing means the payload is not understood and starts nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+from urllib.parse import parse_qs
+
+from services.dispatcher.domain import TEXT_CHARS_MAX, Author, Ignored, IgnoredReason
+
+Payload = Mapping[str, Any]
+EVENT_HEADER = "x-github-event"
+_FORM = "application/x-www-form-urlencoded"
+
+
+class ItemKind(StrEnum):
+    """What the words were written on; the values are part of event keys."""
+
+    ISSUE = "issue"
+    PULL_REQUEST = "pull_request"
+    ISSUE_COMMENT = "issue_comment"
+    REVIEW_COMMENT = "review_comment"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where on the diff a review comment stands. `line` 0: the file as a whole, or an outdated line."""
+
+    path: str
+    line: int
+    diff_hunk: str
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """Something a person wrote on GitHub."""
+
+    kind: ItemKind
+    item_id: int
+    text: str
+    url: str
+    author: Author
+    author_is_bot: bool
+    app_id: str
+    repository: str
+    repository_id: int
+    installation_id: int
+    number: int
+    on_pull_request: bool
+    title: str
+    thread_url: str
+    opening_text: str
+    opening_author: str
+    review_comment_id: int = 0
+    place: Place | None = None
+
+    @property
+    def thread_key(self) -> str:
+        """`<repository id>/<number>`, and `/r<top review comment>` for a conversation on the diff."""
+        base = f"{self.repository_id}/{self.number}"
+        return f"{base}/r{self.review_comment_id}" if self.review_comment_id else base
+
+
+def read(headers: Mapping[str, str], body: bytes) -> Act | Ignored:
+    """What a person wrote, or why the delivery is nothing to look at. Header names are lower-case."""
+    event = headers.get(EVENT_HEADER, "")
+    if event not in _READERS:
+        return Ignored(IgnoredReason.EVENT_NOT_HANDLED)
+    action, reader = _READERS[event]
+    try:
+        payload = _payload(headers, body)
+        return reader(payload) if payload["action"] == action else Ignored(IgnoredReason.ACTION_NOT_HANDLED)
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError):
+        return Ignored(IgnoredReason.PAYLOAD_NOT_UNDERSTOOD)
+
+
+def _payload(headers: Mapping[str, str], body: bytes) -> Payload:
+    """The payload, sent as JSON or as a form."""
+    if headers.get("content-type", "").startswith(_FORM):
+        return json.loads(parse_qs(body.decode())["payload"][0])
+    return json.loads(body)
+
+
+def _issue(payload: Payload) -> Act:
+    return _opened(payload, ItemKind.ISSUE, payload["issue"])
+
+
+def _pull_request(payload: Payload) -> Act:
+    return _opened(payload, ItemKind.PULL_REQUEST, payload["pull_request"])
+
+
+def _opened(payload: Payload, kind: ItemKind, item: Payload) -> Act:
+    return _act(payload, kind, item=item, subject=item, on_pull_request=kind is ItemKind.PULL_REQUEST)
+
+
+def _issue_comment(payload: Payload) -> Act:
+    issue = payload["issue"]
+    return _act(
+        payload,
+        ItemKind.ISSUE_COMMENT,
+        item=payload["comment"],
+        subject=issue,
+        on_pull_request=bool(issue.get("pull_request")),
+    )
+
+
+def _review_comment(payload: Payload) -> Act:
+    comment = payload["comment"]
+    return _act(
+        payload,
+        ItemKind.REVIEW_COMMENT,
+        item=comment,
+        subject=payload["pull_request"],
+        on_pull_request=True,
+        review_comment_id=_id(comment.get("in_reply_to_id") or comment["id"]),
+        place=Place(
+            path=_text(comment["path"]),
+            line=int(comment.get("line") or comment.get("original_line") or 0),
+            diff_hunk=_text(comment.get("diff_hunk")),
+        ),
+    )
+
+
+def _act(
+    payload: Payload,
+    kind: ItemKind,
+    *,
+    item: Payload,
+    subject: Payload,
+    on_pull_request: bool,
+    review_comment_id: int = 0,
+    place: Place | None = None,
+) -> Act:
+    user = item["user"]
+    app = item.get("performed_via_github_app") or {}
+    sender = payload.get("sender") or user
+    return Act(
+        kind=kind,
+        item_id=_id(item["id"]),
+        text=_text(item.get("body")),
+        url=_text(item["html_url"]),
+        author=Author(
+            login=_text(user["login"]),
+            external_id=str(_id(user["id"])),
+            standing=_text(item.get("author_association")),
+        ),
+        author_is_bot="Bot" in (user.get("type"), sender.get("type")),
+        app_id=str(app.get("id") or ""),
+        repository=_text(payload["repository"]["full_name"]),
+        repository_id=_id(payload["repository"]["id"]),
+        installation_id=int((payload.get("installation") or {}).get("id") or 0),
+        number=_id(subject["number"]),
+        on_pull_request=on_pull_request,
+        title=_text(subject.get("title")),
+        thread_url=_text(subject["html_url"]),
+        opening_text=_text(subject.get("body")),
+        opening_author=_text((subject.get("user") or {}).get("login")),
+        review_comment_id=review_comment_id,
+        place=place,
+    )
+
+
+def _id(value: object) -> int:
+    if not isinstance(value, int) or not 0 < value < 2**63:
+        raise ValueError("no id")
+    return value
+
+
+def _text(value: object) -> str:
+    """Text that PostgreSQL and protobuf take: no NUL, no lone surrogates, bounded. Absent: empty."""
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise TypeError("no text")
+    return (
+        value[:TEXT_CHARS_MAX].encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
+    )
+
+
+_READERS: dict[str, tuple[str, Callable[[Payload], Act]]] = {
+    "issues": ("opened", _issue),
+    "issue_comment": ("created", _issue_comment),
+    "pull_request": ("opened", _pull_request),
+    "pull_request_review_comment": ("created", _review_comment),
+}
