@@ -1,0 +1,25 @@
+"""The most a model call can cost, worked out before it is made; what it did cost, ModelService says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from aucert.models.v1.message_pb2 import Message
+from aucert.models.v1.model_pb2 import Model
+
+BYTES_PER_TOKEN_MIN = 2
+"""No tokenizer in use makes more tokens of prose or code than one for every two bytes of UTF-8."""
+PRICED_TOKENS = 1_000_000
+
+
+def worst_case_usd_micros(model: Model, *, framing_bytes: int, messages: Iterable[Message]) -> int:
+    """Price a call as if all of it were read at the dearest rate and the answer filled the output limit.
+
+    `framing_bytes` is the size of the system prompt and the tool definitions.
+    """
+    size = framing_bytes + sum(message.ByteSize() for message in messages)
+    tokens_input = min(-(-size // BYTES_PER_TOKEN_MIN), model.context_tokens_max)
+    pricing = model.pricing
+    input_price = max(pricing.input_usd_micros, pricing.cache_write_usd_micros)
+    total = tokens_input * input_price + model.output_tokens_max * pricing.output_usd_micros
+    return -(-total // PRICED_TOKENS)

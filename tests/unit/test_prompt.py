@@ -1,0 +1,107 @@
+"""The prompt is the agent's fragments and the platform's rules, and nothing else."""
+
+import hashlib
+
+import pytest
+
+from aucert.astra.v1.agent_pb2 import Agent, Personality
+from aucert.astra.v1.transcript_pb2 import TranscriptTurn
+from aucert.models.v1.message_pb2 import ROLE_ASSISTANT, ROLE_USER, Message, Part
+from aucert.models.v1.model_pb2 import Model, Pricing
+from aucert.tools.v1.tool_pb2 import (
+    TOOL_APPROVAL_NONE,
+    TOOL_APPROVAL_REQUIRED,
+    TOOL_EFFECT_READ,
+    TOOL_EFFECT_UNSPECIFIED,
+    Tool,
+)
+from services.worker.costs import worst_case_usd_micros
+from services.worker.prompt import assemble, conversation, definitions, offered
+
+AGENT = Agent(
+    personalities=[
+        Personality(slug="who", text="You write specs.\n"),
+        Personality(slug="review", text="Review with care.", operations=["review"]),
+        Personality(slug="how", text="Be short.", operations=["answer", "review"]),
+    ]
+)
+READ = Tool(
+    name="repo_read_file",
+    method="aucert.tools.v1.RepoService/ReadFile",
+    effect=TOOL_EFFECT_READ,
+    approval=TOOL_APPROVAL_NONE,
+)
+SEARCH = Tool(
+    name="web_search",
+    method="aucert.tools.v1.WebService/Search",
+    effect=TOOL_EFFECT_READ,
+    approval=TOOL_APPROVAL_NONE,
+)
+
+
+def test_fragments_are_joined_in_order_and_filtered_by_operation() -> None:
+    text = assemble(AGENT, operation="answer", model_label="R0").text
+
+    assert text.startswith("You write specs.\n\nBe short.\n\nRules of the platform:")
+    assert "Review with care." in assemble(AGENT, operation="review", model_label="R0").text
+
+
+def test_the_model_is_told_its_label_and_not_to_write_it() -> None:
+    assert (
+        "labelled [S46]; do not write that label"
+        in assemble(AGENT, operation="answer", model_label="S46").text
+    )
+
+
+def test_the_hash_is_of_the_text_the_model_reads() -> None:
+    prompt = assemble(AGENT, operation="answer", model_label="R0")
+
+    assert hashlib.sha256(prompt.text.encode()).hexdigest() == prompt.sha256
+    assert prompt == assemble(AGENT, operation="answer", model_label="R0")
+
+
+def test_repository_tools_are_offered_only_with_a_repository() -> None:
+    assert [READ, SEARCH] == offered([READ, SEARCH], has_repository=True)
+    assert [SEARCH] == offered([READ, SEARCH], has_repository=False)
+
+
+@pytest.mark.parametrize(
+    "tool",
+    [
+        Tool(name="odd", effect=TOOL_EFFECT_UNSPECIFIED, approval=TOOL_APPROVAL_NONE),
+        Tool(name="dear", effect=TOOL_EFFECT_READ, approval=TOOL_APPROVAL_REQUIRED),
+        Tool(name="unsaid", effect=TOOL_EFFECT_READ),
+    ],
+)
+def test_a_tool_without_effect_or_that_needs_approval_is_not_offered(tool: Tool) -> None:
+    assert offered([tool], has_repository=True) == []
+
+
+def test_a_model_reads_of_a_tool_what_it_is_called_does_and_takes() -> None:
+    [definition] = definitions([Tool(name="t", description="d", parameters_json="{}", method="m")])
+
+    assert ("t", "d", "{}") == (definition.name, definition.description, definition.parameters_json)
+
+
+def test_an_empty_turn_is_left_out_of_the_conversation() -> None:
+    said = Message(role=ROLE_USER, parts=[Part(text="hello")])
+
+    assert [said] == conversation(
+        [TranscriptTurn(message=said), TranscriptTurn(message=Message(role=ROLE_ASSISTANT))]
+    )
+
+
+def test_the_worst_case_reads_all_at_the_dearest_rate_and_fills_the_output() -> None:
+    pricing = Pricing(
+        input_usd_micros=3_000_000, cache_write_usd_micros=4_000_000, output_usd_micros=15_000_000
+    )
+    model = Model(context_tokens_max=10_000, output_tokens_max=100, pricing=pricing)
+
+    assert 50 * 4 + 100 * 15 == worst_case_usd_micros(model, framing_bytes=100, messages=[])
+    assert 10_000 * 4 + 100 * 15 == worst_case_usd_micros(model, framing_bytes=1_000_000, messages=[])
+
+
+def test_the_worst_case_is_rounded_up() -> None:
+    model = Model(context_tokens_max=10, pricing=Pricing(input_usd_micros=1))
+
+    assert worst_case_usd_micros(model, framing_bytes=1, messages=[]) == 1

@@ -1,0 +1,511 @@
+"""The activities against the other services in memory: what is recorded is never paid or posted twice."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import time
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from temporalio.exceptions import ApplicationError
+from temporalio.testing import ActivityEnvironment
+
+from aucert.astra.v1 import task_run_pb2 as task_run
+from aucert.models.v1.message_pb2 import ROLE_ASSISTANT, ROLE_TOOL, Message, ToolResult
+from aucert.tools.v1.tool_service_pb2 import CallToolRequest, CallToolResponse
+from services.common.crashpoints import CrashPoint
+from services.common.errors import Exhausted, Refused, ServiceError, Unavailable
+from services.worker import endings, run
+from services.worker.activities import Activities
+from services.worker.catalogue import Catalogue
+from services.worker.endings import NOTICE_TRIES_MAX, Endings
+from services.worker.steps import Progress, RunToEnd, RunToWork, WorkResult
+from services.worker.stops import Stops
+from services.worker.tool_calls import CALLS_AT_ONCE_MAX
+from tests.workflow.fakes import TENANT, Services, calling, said
+
+SECRET = "the-customer's-words"
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing in the worker may catch it."""
+
+
+@dataclasses.dataclass
+class Worker:
+    """The activities of one worker process, run as Temporal would."""
+
+    activities: Activities
+    services: Services
+    attempt: int = 1
+
+    def environment(self) -> ActivityEnvironment:
+        environment = ActivityEnvironment()
+        environment.info = dataclasses.replace(
+            environment.info, heartbeat_timeout=timedelta(seconds=2), attempt=self.attempt
+        )
+        return environment
+
+    async def work(self, task_run_id: str, resume_time_ms: int = 0) -> WorkResult:
+        run_to_work = RunToWork(TENANT, task_run_id, resume_time_ms)
+        return await self.environment().run(self.activities.work_on_run, run_to_work)
+
+    async def give_up(
+        self, task_run_id: str, reason: str = "MODEL_MISTAKES", *, cancelled: bool = False
+    ) -> None:
+        run_to_end = RunToEnd(TENANT, task_run_id, reason, cancelled)
+        await self.environment().run(self.activities.give_up, run_to_end)
+
+
+@pytest.fixture
+async def worker(services: Services) -> AsyncIterator[Worker]:
+    stubs = services.stubs
+    stops = Stops(stubs.runs)
+    listening = asyncio.create_task(stops.listen())
+    await stops.listening.wait()
+    activities = Activities(
+        stubs,
+        Catalogue(stubs.models, stubs.tools),
+        Endings(stubs.runs, stubs.threads, worker="w1", notice_wait_seconds=0.001),
+        stops,
+        worker="w1",
+        heartbeat_seconds=2,
+    )
+    yield Worker(activities, services)
+    listening.cancel()
+    await asyncio.wait([listening])
+
+
+def read_then_answer(messages: list[Message]) -> Message:
+    """Reads two files, then answers with how many results it was given."""
+    results = [part for message in messages if message.role == ROLE_TOOL for part in message.parts]
+    if not results:
+        return calling("repo_read_file", "repo_read_file")
+    return said(ROLE_ASSISTANT, f"[S46] {len(results)} results.")
+
+
+def once(error: ServiceError) -> Callable[[int], ServiceError | None]:
+    return lambda calls: error if calls == 1 else None
+
+
+def always(error: ServiceError) -> Callable[[int], ServiceError | None]:
+    return lambda _: error
+
+
+async def test_a_run_reads_answers_and_completes(worker: Worker, services: Services) -> None:
+    services.models.script = read_then_answer
+    run_id = services.astra.add_run()
+
+    assert await worker.work(run_id) == WorkResult(Progress.OVER)
+
+    record = services.astra.records[run_id]
+    assert record.run.outcome == task_run.TASK_RUN_OUTCOME_SUCCESS
+    assert record.run.output_text == "[R0] 2 results."
+    assert services.tools.posts == {(run_id, "answer"): "[R0] 2 results."}
+    assert services.tools.origins == [(run_id, "t1_0", 1), (run_id, "t1_1", 1)]
+    assert list(record.reservations.values()) == ["settled", "settled"]
+    assert services.models.requests[0].system.startswith("You answer.")
+    assert [tool.name for tool in services.models.requests[0].tools] == ["repo_read_file"]
+
+
+@pytest.mark.parametrize(
+    ("point", "abandoned"),
+    [
+        (CrashPoint.SPEND_RESERVED, 1),
+        (CrashPoint.PROVIDER_ANSWERED, 1),
+        (CrashPoint.TURN_COMMITTED, 0),
+        (CrashPoint.ANSWER_POSTED, 0),
+        (CrashPoint.RUN_COMPLETED, 0),
+    ],
+)
+@pytest.mark.parametrize("reached", [1, 2])
+async def test_a_run_killed_anywhere_is_resumed_from_the_record(
+    worker: Worker,
+    services: Services,
+    monkeypatch: pytest.MonkeyPatch,
+    point: CrashPoint,
+    abandoned: int,
+    reached: int,
+) -> None:
+    left = (
+        reached
+        if point in {CrashPoint.SPEND_RESERVED, CrashPoint.PROVIDER_ANSWERED, CrashPoint.TURN_COMMITTED}
+        else 1
+    )
+
+    def reach(passed: CrashPoint) -> None:
+        nonlocal left
+        left -= passed == point
+        if passed == point and left == 0:
+            raise Killed
+
+    monkeypatch.setattr(run, "reach", reach)
+    monkeypatch.setattr(endings, "reach", reach)
+    services.models.script = read_then_answer
+    run_id = services.astra.add_run()
+
+    with pytest.raises(Killed):
+        await worker.work(run_id)
+    assert await worker.work(run_id) == WorkResult(Progress.OVER)
+
+    record = services.astra.records[run_id]
+    called = services.faults.calls["Generate"] + (point is CrashPoint.SPEND_RESERVED)
+    assert record.run.outcome == task_run.TASK_RUN_OUTCOME_SUCCESS
+    assert (record.count("settled"), record.count("abandoned"), record.count("open")) == (2, abandoned, 0)
+    assert called == 2 + abandoned
+    assert services.tools.posts == {(run_id, "answer"): "[R0] 2 results."}
+    assert services.tools.posts_sent == 1
+
+
+async def test_an_attempt_with_a_stale_fence_changes_nothing_and_hands_back(
+    worker: Worker, services: Services
+) -> None:
+    services.models.hang.clear()
+    run_id = services.astra.add_run()
+    stalled = asyncio.create_task(worker.work(run_id))
+    await services.models.generating.wait()
+
+    services.astra.records[run_id].run.attempt_fence += 1  # a newer attempt began
+    services.models.hang.set()
+
+    assert await stalled == WorkResult(Progress.CONTINUE)
+    record = services.astra.records[run_id]
+    assert len(record.turns) == 1
+    assert record.run.status == task_run.TASK_RUN_STATUS_IN_PROGRESS
+    assert services.tools.posts == {}
+
+
+async def test_a_stop_cuts_the_model_at_once(worker: Worker, services: Services) -> None:
+    services.models.hang.clear()  # the model never finishes
+    run_id = services.astra.add_run()
+    working = asyncio.create_task(worker.work(run_id))
+    await services.models.generating.wait()
+
+    asked = time.monotonic()
+    services.astra.ask_to_stop(run_id)
+    async with asyncio.timeout(1.0):
+        assert await working == WorkResult(Progress.OVER)
+
+    assert time.monotonic() - asked < 1.0
+    run_record = services.astra.records[run_id].run
+    assert (run_record.outcome, run_record.outcome_reason) == (
+        task_run.TASK_RUN_OUTCOME_CANCELLED,
+        "STOP_REQUESTED",
+    )
+    assert list(services.tools.posts) == [(run_id, "cancelled")]
+
+
+async def test_a_run_stopped_before_it_began_never_calls_the_model(
+    worker: Worker, services: Services
+) -> None:
+    run_id = services.astra.add_run()
+    services.astra.ask_to_stop(run_id)
+
+    assert await worker.work(run_id) == WorkResult(Progress.OVER)
+
+    assert services.models.requests == []
+    assert list(services.tools.posts) == [(run_id, "cancelled")]
+
+
+async def test_the_stop_stream_is_taken_up_again(worker: Worker, services: Services) -> None:
+    services.faults.before["WatchStopRequests"] = once(Unavailable("away"))
+    stops = Stops(services.stubs.runs)
+    listening = asyncio.create_task(stops.listen())
+
+    await stops.listening.wait()
+    with stops.watching("run") as stopped:
+        for queue in services.astra.stop_queues:
+            queue.put_nowait("run")
+        await stopped.wait()
+    listening.cancel()
+    await asyncio.wait([listening])
+
+
+async def test_mistakes_are_told_to_the_model_within_a_bound(worker: Worker, services: Services) -> None:
+    services.models.script = lambda _: calling("no_such_tool")
+    run_id = services.astra.add_run()
+
+    with pytest.raises(ApplicationError) as failed:
+        await worker.work(run_id)
+
+    assert (failed.value.type, failed.value.non_retryable) == ("MODEL_MISTAKES", True)
+    assert len(services.models.requests) == services.astra.ceilings.mistakes_max + 1
+    told = services.models.requests[1].messages[-1].parts[0].tool_result
+    assert told == ToolResult(
+        call_id="t1_0",
+        text="There is no tool of that name. You have: repo_read_file.",
+        failed=True,
+        fixable=True,
+    )
+    assert services.tools.origins == []
+
+
+async def test_an_empty_answer_is_corrected_and_then_answered(worker: Worker, services: Services) -> None:
+    services.models.script = lambda messages: said(
+        ROLE_ASSISTANT, "[R0]" if len(messages) == 1 else "Here it is."
+    )
+    run_id = services.astra.add_run()
+
+    await worker.work(run_id)
+
+    assert services.tools.posts == {(run_id, "answer"): "[R0] Here it is."}
+
+
+async def test_a_follow_up_is_read_before_the_next_turn(worker: Worker, services: Services) -> None:
+    run_id = services.astra.add_run()
+
+    def reply(request: CallToolRequest) -> CallToolResponse:
+        if not services.astra.records[run_id].turns[-1].thread_event_id:
+            services.astra.records[run_id].follow_ups = ["and this?"]
+        return CallToolResponse(text="read")
+
+    def script(messages: list[Message]) -> Message:
+        heard = "and this?" in messages[-1].parts[0].text
+        return said(ROLE_ASSISTANT, "Both.") if heard else calling("repo_read_file")
+
+    services.tools.reply = reply
+    services.models.script = script
+
+    await worker.work(run_id)
+
+    assert services.tools.posts == {(run_id, "answer"): "[R0] Both."}
+
+
+async def test_a_refused_call_is_a_result_for_the_model(worker: Worker, services: Services) -> None:
+    services.models.script = read_then_answer
+    services.faults.before["CallTool"] = once(Refused("Not here.", reason="PATH_IS_SYMLINK"))
+    run_id = services.astra.add_run()
+
+    await worker.work(run_id)
+
+    results = services.models.requests[1].messages[-1].parts
+    assert sorted((part.tool_result.failed, part.tool_result.text) for part in results) == [
+        (False, "read {}"),
+        (True, "Not here."),
+    ]
+
+
+async def test_calls_of_a_turn_run_side_by_side_within_a_bound(worker: Worker, services: Services) -> None:
+    services.models.script = lambda messages: (
+        calling(*["repo_read_file"] * 20) if len(messages) == 1 else said(ROLE_ASSISTANT, "Done.")
+    )
+    services.tools.call_seconds = 0.02
+
+    await worker.work(services.astra.add_run())
+
+    assert services.tools.calls_at_once_max == CALLS_AT_ONCE_MAX
+    assert len(services.tools.origins) == 20
+
+
+async def test_a_short_rate_limit_is_waited_out_in_place(worker: Worker, services: Services) -> None:
+    limited = Exhausted("slow down", reason="MODEL_RATE_LIMITED", retry_after=timedelta(milliseconds=1))
+    services.faults.before["Generate"] = lambda calls: limited if calls <= 2 else None
+    run_id = services.astra.add_run()
+
+    assert await worker.work(run_id) == WorkResult(Progress.OVER)
+    assert list(services.astra.records[run_id].reservations.values()) == ["settled"]
+
+
+async def test_a_long_rate_limit_leaves_the_run_waiting(worker: Worker, services: Services) -> None:
+    limited = Exhausted("slow down", reason="MODEL_RATE_LIMITED", retry_after=timedelta(seconds=60))
+    services.faults.before["Generate"] = once(limited)
+    run_id = services.astra.add_run()
+
+    waiting = await worker.work(run_id)
+
+    assert waiting.progress is Progress.WAIT
+    assert 55_000 < waiting.resume_time_ms - time.time() * 1000 <= 60_000
+    run_record = services.astra.records[run_id].run
+    assert (run_record.status, run_record.waiting_for) == (
+        task_run.TASK_RUN_STATUS_WAITING,
+        task_run.WAIT_REASON_RATE_LIMIT,
+    )
+    assert await worker.work(run_id, waiting.resume_time_ms) == waiting  # rung too early: it waits on
+    assert services.faults.calls["Generate"] == 1
+
+    assert await worker.work(run_id, 1) == WorkResult(Progress.OVER)
+    assert services.astra.records[run_id].events == ["waiting", "waiting"]
+
+
+async def test_a_wait_never_passes_the_deadline(worker: Worker, services: Services) -> None:
+    limited = Exhausted("slow down", reason="MODEL_RATE_LIMITED", retry_after=timedelta(days=1))
+    services.faults.before["Generate"] = always(limited)
+    run_id = services.astra.add_run(deadline=timedelta(seconds=100))
+
+    waiting = await worker.work(run_id)
+
+    assert waiting.resume_time_ms == services.astra.records[run_id].run.deadline_time.ToMilliseconds()
+
+
+@pytest.mark.parametrize(
+    ("error", "attempt", "final"),
+    [
+        (Unavailable("away", reason="MODEL_UNAVAILABLE"), 1, False),
+        (Unavailable("away", reason="MODEL_UNAVAILABLE"), 8, True),
+        (Unavailable("away", reason="DATABASE_UNAVAILABLE"), 30, False),
+        (Refused("no", reason="MODEL_REFUSED"), 1, True),
+        (Refused("long", reason="MODEL_CONTEXT_EXCEEDED"), 1, True),
+        (Unavailable("off", reason="MODEL_OFF"), 1, True),
+        (Refused("gone", reason="RESERVATION_NOT_OPEN"), 1, False),
+        (ValueError(SECRET), 1, False),
+    ],
+)
+async def test_a_failure_leaves_with_a_reason_and_the_run_and_no_content(
+    worker: Worker, services: Services, error: Any, attempt: int, final: bool
+) -> None:
+    if isinstance(error, ServiceError):
+        error.message = SECRET
+    services.faults.before["Generate"] = always(error)
+    worker.attempt = attempt
+    run_id = services.astra.add_run()
+
+    with pytest.raises(ApplicationError) as failed:
+        await worker.work(run_id)
+
+    reason = error.reason if isinstance(error, ServiceError) else "INTERNAL"
+    assert (failed.value.type, failed.value.message) == (reason, f"{reason} {run_id}")
+    assert failed.value.non_retryable == final
+    assert failed.value.__cause__ is None
+    assert failed.value.__suppress_context__
+
+
+async def test_a_defect_leaves_as_internal_without_content(
+    worker: Worker, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_args: object) -> None:
+        raise KeyError(SECRET)
+
+    monkeypatch.setattr(run, "as_recorded", broken)
+    run_id = services.astra.add_run()
+
+    with pytest.raises(ApplicationError, match=f"^INTERNAL: INTERNAL {run_id}$") as failed:
+        await worker.work(run_id)
+    assert not failed.value.non_retryable
+
+
+async def test_past_its_deadline_a_run_fails_without_a_call(worker: Worker, services: Services) -> None:
+    run_id = services.astra.add_run(deadline=timedelta(seconds=-1))
+
+    with pytest.raises(ApplicationError, match="DEADLINE_EXCEEDED"):
+        await worker.work(run_id)
+    assert services.models.requests == []
+
+
+async def test_giving_up_tells_the_thread_and_completes_the_run_once(
+    worker: Worker, services: Services
+) -> None:
+    run_id = services.astra.add_run()
+
+    await worker.give_up(run_id)
+    await worker.give_up(run_id)
+
+    record = services.astra.records[run_id]
+    assert (record.run.outcome, record.run.outcome_reason) == (
+        task_run.TASK_RUN_OUTCOME_FAILURE,
+        "MODEL_MISTAKES",
+    )
+    [notice] = services.tools.posts.values()
+    assert run_id in notice
+    assert "other words" in notice
+    assert record.events == ["notice"]
+    assert services.tools.posts_sent == 1
+
+
+async def test_giving_up_for_a_cancelled_workflow_cancels_the_run(worker: Worker, services: Services) -> None:
+    run_id = services.astra.add_run()
+
+    await worker.give_up(run_id, "WORKFLOW_CANCELLED", cancelled=True)
+
+    assert services.astra.records[run_id].run.outcome == task_run.TASK_RUN_OUTCOME_CANCELLED
+    assert list(services.tools.posts) == [(run_id, "cancelled")]
+
+
+@pytest.mark.parametrize(
+    ("error", "tries"),
+    [
+        (Refused("locked", reason="VENDOR_REFUSED"), 1),
+        (Unavailable("away", reason="VENDOR_UNAVAILABLE"), NOTICE_TRIES_MAX),
+    ],
+)
+async def test_a_notice_that_cannot_be_posted_is_put_on_record(
+    worker: Worker, services: Services, error: ServiceError, tries: int
+) -> None:
+    services.faults.before["PostNotice"] = always(error)
+    run_id = services.astra.add_run()
+
+    await worker.give_up(run_id)
+
+    record = services.astra.records[run_id]
+    assert record.events == ["notice_undelivered"]
+    assert record.run.outcome == task_run.TASK_RUN_OUTCOME_FAILURE
+    assert services.faults.calls["PostNotice"] == tries
+
+
+async def test_an_answer_that_cannot_be_posted_stays_on_the_run(worker: Worker, services: Services) -> None:
+    services.faults.before["PostAnswer"] = always(Refused("locked", reason="VENDOR_REFUSED"))
+    run_id = services.astra.add_run()
+
+    with pytest.raises(ApplicationError, match="VENDOR_REFUSED") as failed:
+        await worker.work(run_id)
+    assert failed.value.non_retryable
+    await worker.give_up(run_id, "VENDOR_REFUSED")
+
+    run_record = services.astra.records[run_id].run
+    assert run_record.outcome == task_run.TASK_RUN_OUTCOME_FAILURE
+    assert run_record.output_text == "[R0] The answer."
+
+
+async def test_a_run_ended_by_the_sweeper_still_gets_its_notice(worker: Worker, services: Services) -> None:
+    run_id = services.astra.add_run()
+    ended = services.astra.records[run_id].run
+    ended.status = task_run.TASK_RUN_STATUS_COMPLETED
+    ended.outcome = task_run.TASK_RUN_OUTCOME_FAILURE
+    ended.outcome_reason = "DEADLINE_EXCEEDED"
+    ended.attempt_fence = 3
+
+    assert await worker.work(run_id) == WorkResult(Progress.OVER)
+    assert await worker.work(run_id) == WorkResult(Progress.OVER)
+
+    assert services.faults.calls["PostNotice"] == 1
+    assert services.astra.records[run_id].events == ["notice"]
+
+    assert list(services.tools.posts) == [(run_id, "failed")]
+
+
+async def test_a_run_folded_into_another_gets_no_notice_of_its_own(
+    worker: Worker, services: Services
+) -> None:
+    run_id = services.astra.add_run()
+    ended = services.astra.records[run_id].run
+    ended.status = task_run.TASK_RUN_STATUS_COMPLETED
+    ended.outcome = task_run.TASK_RUN_OUTCOME_FAILURE
+    ended.answered_by_task_run_id = "another"
+
+    assert await worker.work(run_id) == WorkResult(Progress.OVER)
+
+    assert services.tools.posts == {}
+
+
+async def test_a_worker_that_leaves_hands_the_run_back_at_a_turn_boundary(
+    worker: Worker, services: Services
+) -> None:
+    environment = worker.environment()
+    run_id = services.astra.add_run()
+
+    def script(messages: list[Message]) -> Message:
+        environment.worker_shutdown()
+        return read_then_answer(messages)
+
+    services.models.script = script
+
+    left = await environment.run(worker.activities.work_on_run, RunToWork(TENANT, run_id))
+
+    assert left == WorkResult(Progress.CONTINUE)
+    assert services.tools.origins == []
+    assert services.astra.records[run_id].count("open") == 0
+    assert await worker.work(run_id) == WorkResult(Progress.OVER)
+    assert services.astra.records[run_id].count("abandoned") == 0
+    assert services.faults.calls["Generate"] == 2
