@@ -40,17 +40,17 @@ class Watching:
     async def run(self, tenant_id: str, task_run_id: str, after_seq: int) -> AsyncGenerator[TaskEventMessage]:
         """A run's events after a number; ends after agent_completed. Raises TaskRunNotFound."""
         with self._notifications.watch(CHANGED_CHANNEL, f"{tenant_id} {task_run_id}") as watch:
+            # Read before the events: if it says completed, agent_completed is among them, or was seen before.
+            run = await self._runs.get(tenant_id, task_run_id)
             while True:
-                # Read before the events: once it says completed, agent_completed is among them.
-                run = await self._runs.get(tenant_id, task_run_id)
-                while events := await self._runs.events(
-                    tenant_id, task_run_id, after=after_seq, limit=EVENTS_A_READ
-                ):
-                    for event in events:
-                        yield event
-                        after_seq = event.seq
-                        if event.WhichOneof("detail") == "agent_completed":
-                            return
+                events = await self._runs.events(tenant_id, task_run_id, after=after_seq, limit=EVENTS_A_READ)
+                for event in events:
+                    yield event
+                    after_seq = event.seq
+                    if event.WhichOneof("detail") == "agent_completed":
+                        return
+                if len(events) == EVENTS_A_READ:
+                    continue
                 if run.status == TASK_RUN_STATUS_COMPLETED:
                     return
                 await watch.changes()

@@ -16,6 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
+from services.common.children import PIPE, Child, start_child
+
 HOST = "127.0.0.1"
 READY_SECONDS_MAX = 60.0
 """Longest a server may take to answer; PostgreSQL may first have to replay its log after a crash."""
@@ -67,7 +69,7 @@ class AlreadyRunning(EmbeddedError):
 class Kept:
     """A command under its keeper; see `keeper.py`."""
 
-    def __init__(self, keeper: asyncio.subprocess.Process, pid: int, hold: int, log_file: Path) -> None:
+    def __init__(self, keeper: Child, pid: int, hold: int, log_file: Path) -> None:
         self.pid = pid
         self._keeper = keeper
         self._hold: int | None = hold
@@ -91,14 +93,13 @@ class Kept:
         reader, hold = os.pipe()
         log = _open_log(log_file)
         try:
-            keeper = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-I", "-S", _KEEPER, *map(str, words)),
+            keeper = await start_child(
+                [sys.executable, "-I", "-S", _KEEPER, *map(str, words)],
+                environment=_ENVIRONMENT,
                 stdin=reader,
-                stdout=asyncio.subprocess.PIPE,
+                stdout=PIPE,
                 stderr=log,
-                env=_ENVIRONMENT,
-                start_new_session=True,
-                pass_fds=inherited,
+                inherited=inherited,
             )
             assert keeper.stdout is not None
             pid = await keeper.stdout.readline()
@@ -132,14 +133,14 @@ class Kept:
 
     async def exited(self) -> int:
         """Wait for its end; return its exit status."""
-        return await self._keeper.wait()
+        return await self._keeper.exited()
 
     async def stop(self) -> None:
         """End it and wait until it has ended."""
         if self._hold is not None:
             os.close(self._hold)
             self._hold = None
-        await self._keeper.wait()  # bounded by the keeper, whose last word is SIGKILL
+        await self._keeper.exited()  # bounded by the keeper, whose last word is SIGKILL
 
 
 async def start_on_port(server: str, port: int, launch: Callable[[int], Awaitable[Kept]]) -> tuple[int, Kept]:

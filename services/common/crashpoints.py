@@ -26,7 +26,6 @@ class CrashPoint(StrEnum):
     SPEND_RESERVED = "spend_reserved"  # provider not called
     PROVIDER_ANSWERED = "provider_answered"  # turn not committed
     TURN_COMMITTED = "turn_committed"  # tools not run
-    EFFECT_DONE = "effect_done"  # at the vendor, not recorded
     ANSWER_POSTED_UNRECORDED = "answer_posted_unrecorded"  # part posted, not in the ledger
     ANSWER_POSTED = "answer_posted"  # run not completed
     RUN_COMPLETED = "run_completed"  # workflow not closed

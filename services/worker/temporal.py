@@ -16,6 +16,8 @@ from services.worker.workflows import SpecAgentWorkflow
 
 RECONNECT_SECONDS_MIN = 0.2
 RECONNECT_SECONDS_MAX = 5.0
+STICKY_TIMEOUT = timedelta(seconds=2)
+"""How long a thread waits for a worker that is gone before another replays its small history."""
 GRACE = timedelta(seconds=30)
 """What runs get at shutdown to reach the end of their turn; then they are cut and taken up elsewhere."""
 log = structlog.get_logger()
@@ -75,6 +77,7 @@ class TemporalWorker:
             workflow_runner=UnsandboxedWorkflowRunner(),
             max_concurrent_activities=self._activities_max,
             graceful_shutdown_timeout=GRACE,
+            sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
         )
         self.polling.set()
         return self._worker

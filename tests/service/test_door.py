@@ -139,12 +139,12 @@ async def test_an_unforeseen_error_leaks_nothing_and_is_logged_whole(server, cap
 
 
 async def test_an_error_in_a_stream_comes_after_what_was_sent(server):
-    received = 0
+    call = stub(server).WatchTaskRun(task_run_service_pb2.WatchTaskRunRequest(task_run_id=RUN))
+    assert task_run_service_pb2.WatchTaskRunResponse() == await call.read()
     with pytest.raises(grpc.aio.AioRpcError) as failed:
-        async for _ in stub(server).WatchTaskRun(task_run_service_pb2.WatchTaskRunRequest(task_run_id=RUN)):
-            received += 1
+        await call.read()
     error = from_rpc(failed.value)
-    assert (1, "TASK_RUN_NOT_FOUND", {"task_run_id": RUN}) == (received, error.reason, error.metadata)
+    assert ("TASK_RUN_NOT_FOUND", {"task_run_id": RUN}) == (error.reason, error.metadata)
 
 
 async def test_tenant_request_id_and_deadline_travel_with_a_call(server):
@@ -180,7 +180,10 @@ async def test_past_the_limit_calls_are_told_to_wait_and_health_keeps_answering(
         except grpc.aio.AioRpcError as error:
             refused = from_rpc(error)
             break
-    assert ("OVERLOADED", 1.0) == (refused.reason, refused.retry_after and refused.retry_after.total_seconds())
+    assert ("OVERLOADED", 1.0) == (
+        refused.reason,
+        refused.retry_after and refused.retry_after.total_seconds(),
+    )
     async with grpc.aio.insecure_channel(server.address) as channel:
         answer = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
     assert health_pb2.HealthCheckResponse.SERVING == answer.status

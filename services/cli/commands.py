@@ -1,0 +1,205 @@
+"""What each `astra` command does, apart from how it is spelled (`main.py`) and shown (`show.py`)."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from aucert.astra.v1 import repository_service_pb2, task_run_service_pb2
+from aucert.dispatcher.v1 import dispatcher_service_pb2
+from services.cli.client import Clients, operator_clients
+from services.cli.embedded import postgres_binary
+from services.cli.show import as_json as message_json
+from services.cli.show import event_line, run_line
+from services.cli.smoke import Job, run_smoke, say
+from services.cli.state import PRINCIPALS, RunningStack, StackRunning, StateDirectory
+from services.common.process import stop_signal
+
+SERVICES = ("astra", "dispatcher", "models", "tools", "worker", "gateway")
+
+
+async def up(state_dir: Path, environment: Mapping[str, str], *, free_ports: bool) -> None:
+    """Run the stack until SIGINT or SIGTERM."""
+    from services.cli.stack import Ports, running_stack  # noqa: PLC0415 - loads every service
+
+    stop = stop_signal()
+    ports = Ports.free() if free_ports else Ports()
+    async with running_stack(StateDirectory(state_dir), ports, environment) as stack:
+        say(f"Astra is ready after {stack.ready_seconds} s. Ctrl-C stops it.")
+        for name, where in _places(stack):
+            say(f"  {name:<12} {where}")
+        await stop.wait()
+        say("stopping")
+
+
+def _places(stack: RunningStack) -> list[tuple[str, str]]:
+    return [
+        ("gateway", stack.gateway_url),
+        ("astra", stack.astra_address),
+        ("dispatcher", stack.dispatcher_address),
+        ("models", stack.models_address),
+        ("tools", stack.tools_address),
+        ("temporal", f"{stack.temporal_address}  {stack.temporal_ui_url}".rstrip()),
+        ("sandbox", f"{stack.sandbox_url}/  (write a comment here)" if stack.sandbox_url else "off"),
+    ]
+
+
+def serve(service: str) -> None:
+    """Run one service; its own main reads the environment."""
+    package = "gateway" if service == "gateway" else f"services.{service}"
+    importlib.import_module(f"{package}.main").main()
+
+
+async def smoke(state_dir: Path, environment: Mapping[str, str], job: Job) -> dict[str, Any]:
+    """Do the main job on the stack that runs here, or on one of its own."""
+    async with _some_stack(state_dir, environment) as stack, operator_clients(state_dir) as clients:
+        return await run_smoke(stack, clients, job)
+
+
+@asynccontextmanager
+async def _some_stack(state_dir: Path, environment: Mapping[str, str]) -> AsyncIterator[RunningStack]:
+    from services.cli.stack import Ports, running_stack  # noqa: PLC0415 - loads every service
+
+    state = StateDirectory(state_dir)
+    async with contextlib.AsyncExitStack() as exits:
+        try:
+            stack = await exits.enter_async_context(running_stack(state, Ports.free(), environment))
+            say(f"the stack is ready after {stack.ready_seconds} s")
+        except StackRunning as running:
+            if running.stack is None:
+                raise
+            stack = running.stack
+            say(f"using the stack that runs on {state.path}")
+        yield stack
+
+
+def migrate_from_environment(environment: Mapping[str, str]) -> None:
+    """Upgrade the schema and seed, as the chart's migration Job does.
+
+    Reads OWNER_DATABASE_URL, <ROLE>_DATABASE_PASSWORD for service, relay and operator, and
+    <PRINCIPAL>_TOKEN for each principal to seed; one without a token is left as it is.
+    """
+    from services.astra.migrate import RolePasswords, migrate  # noqa: PLC0415 - loads Alembic
+    from services.astra.seed import seed  # noqa: PLC0415
+
+    roles = ("service", "relay", "operator")
+    wanted = ["OWNER_DATABASE_URL", *(f"{role.upper()}_DATABASE_PASSWORD" for role in roles)]
+    if missing := [name for name in wanted if not environment.get(name)]:
+        sys.exit(f"astra: set {', '.join(missing)}")
+    passwords = {role: environment[f"{role.upper()}_DATABASE_PASSWORD"] for role in roles}
+    migrate(environment["OWNER_DATABASE_URL"], RolePasswords(**passwords))
+    tokens = {name: environment.get(f"{name.upper()}_TOKEN", "") for name in PRINCIPALS}
+    seed(environment["OWNER_DATABASE_URL"], {name: token for name, token in tokens.items() if token})
+    say("the database is up to date")
+
+
+def sql(state_dir: Path, query: str) -> None:
+    """Replace this process by psql as the operator role; the URL goes by environment, not by argument."""
+    url = (
+        os.environ.get("OPERATOR_DATABASE_URL")
+        or StateDirectory(state_dir).running_stack().operator_database_url
+    )
+    arguments = ["psql", "--no-psqlrc", *(["--command", query] if query else [])]
+    os.execve(postgres_binary("psql"), arguments, {**os.environ, "PGDATABASE": url})  # noqa: S606
+
+
+async def task(
+    state_dir: Path, message: str, repository: str, model: str, request_id: str, *, wait: bool
+) -> dict[str, Any]:
+    """Create a task; with `wait`, follow it and return the finished run, else its ids."""
+    async with operator_clients(state_dir) as clients:
+        created = await clients.dispatcher.CreateTask(
+            dispatcher_service_pb2.CreateTaskRequest(
+                message=message, repository=repository, model=model, request_id=request_id
+            )
+        )
+        if not wait:
+            return message_json(created)
+        await _follow(clients, created.task_run_id)
+        return await _run_json(clients, created.task_run_id)
+
+
+async def list_runs(state_dir: Path, limit: int, *, as_json: bool) -> None:
+    """Print the newest runs."""
+    async with operator_clients(state_dir) as clients:
+        request = task_run_service_pb2.ListTaskRunsRequest(page_size=limit)
+        listed = await clients.runs.ListTaskRuns(request)
+    if as_json:
+        print(json.dumps([message_json(run) for run in listed.task_runs]))
+    else:
+        for run in listed.task_runs:
+            print(run_line(run))
+
+
+async def show_run(state_dir: Path, task_run_id: str, *, as_json: bool) -> None:
+    """Print a run, its events and its answer."""
+    async with operator_clients(state_dir) as clients:
+        run = (
+            await clients.runs.GetTaskRun(task_run_service_pb2.GetTaskRunRequest(task_run_id=task_run_id))
+        ).task_run
+        request = task_run_service_pb2.ListTaskEventsRequest(task_run_id=task_run_id, page_size=1000)
+        events = (await clients.runs.ListTaskEvents(request)).task_events
+    if as_json:
+        print(json.dumps({"task_run": message_json(run), "events": [message_json(each) for each in events]}))
+        return
+    print(run_line(run))
+    for event in events:
+        print(event_line(event))
+    if run.output_text:
+        print(f"\n{run.output_text}")
+
+
+async def watch_run(state_dir: Path, task_run_id: str, *, as_json: bool) -> None:
+    """Print a run's events as they come, until it is over."""
+    async with operator_clients(state_dir) as clients:
+        request = task_run_service_pb2.WatchTaskRunRequest(task_run_id=task_run_id)
+        async for response in clients.runs.WatchTaskRun(request):
+            event = response.task_event
+            print(json.dumps(message_json(event)) if as_json else event_line(event), flush=True)
+
+
+async def cancel_run(state_dir: Path, task_run_id: str) -> None:
+    """Ask for a stop and follow the run to its end."""
+    async with operator_clients(state_dir) as clients:
+        await clients.dispatcher.CancelTask(dispatcher_service_pb2.CancelTaskRequest(task_run_id=task_run_id))
+        await _follow(clients, task_run_id)
+
+
+async def add_repository(state_dir: Path, slug: str, clone_url: str, containers: list[str]) -> None:
+    """Register a repository."""
+    async with operator_clients(state_dir) as clients:
+        request = repository_service_pb2.RegisterRepositoryRequest(
+            slug=slug, clone_url=clone_url, source_containers=containers
+        )
+        await clients.repositories.RegisterRepository(request)
+    say(f"registered {slug}")
+
+
+async def list_repositories(state_dir: Path, *, as_json: bool) -> None:
+    """Print the registered repositories."""
+    async with operator_clients(state_dir) as clients:
+        request = repository_service_pb2.ListRepositoriesRequest(page_size=200)
+        listed = (await clients.repositories.ListRepositories(request)).repositories
+    if as_json:
+        print(json.dumps([message_json(each) for each in listed]))
+    else:
+        for each in listed:
+            print(f"{each.slug}  {each.clone_url}  {' '.join(each.source_containers)}")
+
+
+async def _follow(clients: Clients, task_run_id: str) -> None:
+    request = task_run_service_pb2.WatchTaskRunRequest(task_run_id=task_run_id)
+    async for response in clients.runs.WatchTaskRun(request):
+        say(event_line(response.task_event))
+
+
+async def _run_json(clients: Clients, task_run_id: str) -> dict[str, Any]:
+    request = task_run_service_pb2.GetTaskRunRequest(task_run_id=task_run_id)
+    return message_json((await clients.runs.GetTaskRun(request)).task_run)

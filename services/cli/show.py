@@ -1,0 +1,68 @@
+"""How runs and their events read on a terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from google.protobuf.json_format import MessageToDict
+
+from aucert.astra.v1.task_event_pb2 import TaskEvent
+from aucert.astra.v1.task_run_pb2 import TaskRun, TaskRunOutcome, TaskRunStatus
+
+
+def status_word(run: TaskRun) -> str:
+    """The status, or the outcome once there is one, as the record writes it."""
+    if run.outcome:
+        return TaskRunOutcome.Name(run.outcome).removeprefix("TASK_RUN_OUTCOME_").lower()
+    return TaskRunStatus.Name(run.status).removeprefix("TASK_RUN_STATUS_").lower()
+
+
+def run_line(run: TaskRun) -> str:
+    """One line a run: id, status, model, time, cost, who asked."""
+    return (
+        f"{run.task_run_id}  {status_word(run):<11}  [{run.model_label}]  {run.duration_ms / 1000:6.1f} s  "
+        f"{dollars(run.estimated_cost_usd_micros)}  {run.requester}  {run.workflow_id}"
+    )
+
+
+def dollars(micros: int) -> str:
+    """Millionths of a US dollar for people."""
+    return f"${micros / 1_000_000:.4f}"
+
+
+def as_json(message: Any) -> dict[str, Any]:
+    """A message as JSON with the contract's own names."""
+    return MessageToDict(message, preserving_proto_field_name=True)
+
+
+def event_line(event: TaskEvent) -> str:  # noqa: C901, PLR0911 - one line a kind of event, read as a table
+    """One line an event."""
+    number = f"{event.seq:>3}  "
+    match event.WhichOneof("detail"):
+        case "agent_started":
+            return f"{number}started with {event.agent_started.model_alias}"
+        case "attempt_restarted":
+            restarted = event.attempt_restarted
+            return f"{number}taken up again, {restarted.abandoned_calls} model calls abandoned"
+        case "turn":
+            turn = event.turn
+            what = "called " + ", ".join(turn.tools_called) if turn.tools_called else "answered"
+            return f"{number}{turn.model_alias} {what} ({turn.tokens_input} + {turn.tokens_output} tokens)"
+        case "tool_call":
+            call = event.tool_call
+            return f"{number}  {call.tool_name} {call.reason or 'ok'} in {call.duration_ms} ms"
+        case "follow_up":
+            return f"{number}a later comment was taken in"
+        case "stop_requested":
+            return f"{number}stop asked by {event.stop_requested.requester}"
+        case "waiting":
+            return f"{number}waiting for {event.waiting.waiting_for}"
+        case "notice":
+            return f"{number}notice posted: {event.notice.kind} {event.notice.url}"
+        case "notice_undelivered":
+            return f"{number}notice not delivered: {event.notice_undelivered.reason}"
+        case "agent_completed":
+            done = event.agent_completed
+            return f"{number}{done.outcome} {done.outcome_reason} {done.output_payload.reply_url}".rstrip()
+        case None:
+            return f"{number}an event this version does not know"

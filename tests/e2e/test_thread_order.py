@@ -1,0 +1,98 @@
+"""Comments that come close together: every one is answered, or taken in by an answered run, in order."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.e2e.story import Story
+
+ROUNDS = 100
+AT_ONCE = 10
+
+QUICK = [{"tool_calls": [{"name": "repo_list_files", "arguments": {}}]}, {"text": "Read."}]
+
+
+async def rounds(told: Story, one_round) -> None:
+    """Do the round on ROUNDS pull requests, AT_ONCE at a time."""
+    places = asyncio.Semaphore(AT_ONCE)
+
+    async def bounded(number: int) -> None:
+        async with places:
+            await one_round(number)
+
+    numbers = []
+    for _ in range(ROUNDS):
+        opened = await told.admin("POST", "pulls", {"repository": told.slug, "title": "T", "body": ""})
+        numbers.append(opened["number"])
+    await asyncio.gather(*(bounded(number) for number in numbers))
+
+
+async def check(told: Story, events_per_thread: int) -> None:
+    """Nothing is open, nothing was dropped or answered twice, answers follow the order of the comments."""
+    runs = await told.settled(events=ROUNDS * events_per_thread, patience=120)
+    assert {"success"} == {run["outcome"] for run in runs}
+    by_thread: dict[str, list] = {}
+    for run in runs:
+        by_thread.setdefault(run["workflow_id"], []).append(run)
+    assert ROUNDS == len(by_thread)
+    for threads_runs in by_thread.values():
+        assert list(range(1, events_per_thread + 1)) == [run["thread_seq"] for run in threads_runs]
+        answered = [run for run in threads_runs if run["answered_by_task_run_id"] is None]
+        taken_in = {run["answered_by_task_run_id"] for run in threads_runs} - {None}
+        assert taken_in <= {run["id"] for run in answered}
+        ends = [run["completed_time"] for run in answered]
+        assert sorted(ends) == ends
+    posts = await told.rows("SELECT count(*) AS n FROM thread_posts WHERE kind = 'answer'")
+    answers = [run for run in runs if run["answered_by_task_run_id"] is None]
+    assert len(answers) == posts[0]["n"]
+    said = dict.fromkeys(range(1, told.number + ROUNDS + 1), 0)
+    for number in said:
+        thread = await told.admin("GET", f"threads/{told.slug}/{number}")
+        said[number] = sum(each["via_app"] for each in thread["comments"])
+    assert len(answers) == sum(said.values())
+
+
+@pytest.mark.timeout(240)
+async def test_two_comments_fifty_milliseconds_apart(story):
+    async with story(QUICK) as told:
+
+        async def one_round(number: int) -> None:
+            await told.comment("@atlas first", number=number)
+            await asyncio.sleep(0.05)
+            await told.comment("@atlas second", number=number)
+
+        await rounds(told, one_round)
+        await check(told, 2)
+
+
+@pytest.mark.timeout(240)
+async def test_a_comment_during_a_run(story):
+    script = [{"delay_ms": 100, **QUICK[0]}, QUICK[1]]
+    async with story(script) as told:
+
+        async def one_round(number: int) -> None:
+            url = (await told.comment("@atlas first", number=number))["html_url"]
+            await told.until("SELECT id FROM task_runs WHERE source_url = %s AND status = 'in_progress'", url)
+            await told.comment("@atlas second", number=number)
+
+        await rounds(told, one_round)
+        await check(told, 2)
+
+
+@pytest.mark.timeout(240)
+async def test_a_comment_at_the_moment_a_run_completes(story):
+    async with story(QUICK) as told:
+
+        async def one_round(number: int) -> None:
+            url = (await told.comment("@atlas first", number=number))["html_url"]
+            await told.until(
+                "SELECT p.id FROM thread_posts p JOIN task_runs r ON r.id = p.task_run_id "
+                "WHERE r.source_url = %s AND p.posted_time IS NOT NULL",
+                url,
+            )
+            await told.comment("@atlas second", number=number)
+
+        await rounds(told, one_round)
+        await check(told, 2)
