@@ -15,8 +15,12 @@ from services.astra.migrate import RolePasswords, migrate
 from services.astra.seed import seed
 from services.cli.embedded import SUPERUSER, EmbeddedPostgres, EmbeddedTemporal
 from services.cli.state import PRINCIPALS
+from services.common.logs import configure_logs
 
 TEMPLATE = "astra_template"
+
+# As a service runs: structlog's own default draws tracebacks with local variables, which takes seconds.
+configure_logs(level="WARNING", pretty=False)
 
 
 @dataclass(frozen=True)

@@ -126,7 +126,8 @@ class RepositoryNotFound(NotFound):
 
     def __init__(self, key: str) -> None:
         super().__init__(
-            "No repository of this tenant has this name. Register it first.", metadata={"repository": key}
+            f"No repository is registered as {key}. `astra repositories list` shows those that are.",
+            metadata={"repository": key},
         )
 
 

@@ -12,6 +12,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from psycopg.conninfo import conninfo_to_dict
+
 from aucert.astra.v1 import repository_service_pb2, task_run_service_pb2
 from aucert.dispatcher.v1 import dispatcher_service_pb2
 from services.cli.client import Clients, operator_clients
@@ -22,16 +24,25 @@ from services.cli.smoke import Job, run_smoke, say
 from services.cli.state import PRINCIPALS, RunningStack, StackRunning, StateDirectory
 from services.common.process import stop_signal
 
+PSQL_VARIABLES = {
+    "host": "PGHOST",
+    "port": "PGPORT",
+    "user": "PGUSER",
+    "password": "PGPASSWORD",
+    "dbname": "PGDATABASE",
+    "sslmode": "PGSSLMODE",
+}
 SERVICES = ("astra", "dispatcher", "models", "tools", "worker", "gateway")
 
 
-async def up(state_dir: Path, environment: Mapping[str, str], *, free_ports: bool) -> None:
+async def up(state_dir: Path, environment: Mapping[str, str], *, free_ports: bool, with_worker: bool) -> None:
     """Run the stack until SIGINT or SIGTERM."""
     from services.cli.stack import Ports, running_stack  # noqa: PLC0415 - loads every service
 
     stop = stop_signal()
     ports = Ports.free() if free_ports else Ports()
-    async with running_stack(StateDirectory(state_dir), ports, environment) as stack:
+    state = StateDirectory(state_dir)
+    async with running_stack(state, ports, environment, with_worker=with_worker) as stack:
         say(f"Astra is ready after {stack.ready_seconds} s. Ctrl-C stops it.")
         for name, where in _places(stack):
             say(f"  {name:<12} {where}")
@@ -107,7 +118,9 @@ def sql(state_dir: Path, query: str) -> None:
         or StateDirectory(state_dir).running_stack().operator_database_url
     )
     arguments = ["psql", "--no-psqlrc", *(["--command", query] if query else [])]
-    os.execve(postgres_binary("psql"), arguments, {**os.environ, "PGDATABASE": url})  # noqa: S606
+    known = conninfo_to_dict(url)
+    connection = {variable: str(known[name]) for name, variable in PSQL_VARIABLES.items() if name in known}
+    os.execve(postgres_binary("psql"), arguments, {**os.environ, **connection})  # noqa: S606
 
 
 async def task(

@@ -43,12 +43,13 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of 
 def up(
     state: StateOption = DEFAULT_STATE_DIR,
     free_ports: Annotated[bool, typer.Option(help="Take free ports instead of the usual ones.")] = False,
+    worker: Annotated[bool, typer.Option(help="Run the worker too; without it runs wait.")] = True,
 ) -> None:
     """Run everything in this process: embedded PostgreSQL and Temporal, all services, the GitHub stand-in.
 
     What the environment or .env names is used instead: DATABASE_URL, TEMPORAL_ADDRESS, GITHUB_*.
     """
-    _run(commands.up(state, environment(), free_ports=free_ports))
+    _run(commands.up(state, environment(), free_ports=free_ports, with_worker=worker))
 
 
 @app.command()

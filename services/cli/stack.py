@@ -68,11 +68,12 @@ class DatabaseUrls:
 
 @asynccontextmanager
 async def running_stack(
-    state: StateDirectory, ports: Ports, environment: Mapping[str, str]
+    state: StateDirectory, ports: Ports, environment: Mapping[str, str], *, with_worker: bool = True
 ) -> AsyncIterator[RunningStack]:
     """Run everything until the block is left. Raises StackRunning while another process does.
 
-    `environment` is what the services are configured by; what it leaves out is embedded or made up.
+    `environment` is what the services are configured by; what it leaves out is embedded or made up. Without
+    the worker, runs wait for one started on its own (`astra serve worker`), in a debugger for example.
     """
     started = time.monotonic()
     with state.owned():
@@ -86,7 +87,7 @@ async def running_stack(
                 "WORKSPACE_DIR": environment.get("WORKSPACE_DIR") or str(state.workspace),
                 **(sandbox.environment if sandbox else {}),
             }
-            stack = await _services(exits, shared, urls, secrets, ports)
+            stack = await _services(exits, shared, urls, secrets, ports, with_worker=with_worker)
             if sandbox:
                 await sandbox.deliver_to(stack.gateway_url)
             published = RunningStack(
@@ -174,7 +175,13 @@ class _Addresses:
 
 
 async def _services(
-    exits: AsyncExitStack, environment: Mapping[str, str], urls: DatabaseUrls, secrets: Secrets, ports: Ports
+    exits: AsyncExitStack,
+    environment: Mapping[str, str],
+    urls: DatabaseUrls,
+    secrets: Secrets,
+    ports: Ports,
+    *,
+    with_worker: bool,
 ) -> _Addresses:
     """Start the services in the order they need each other, handing on the addresses they took."""
     known = {**environment, "DATABASE_URL": urls.service, "RELAY_DATABASE_URL": urls.relay}
@@ -205,9 +212,12 @@ async def _services(
         )
     )
     known["DISPATCHER_ADDRESS"] = dispatcher.address
-    worker = await exits.enter_async_context(
-        services.worker.main.running(settings(WorkerSettings, "worker", WORKER_HEALTH_PORT=ports.worker))
-    )
+    worker_address = ""
+    if with_worker:
+        worker_settings = settings(WorkerSettings, "worker", WORKER_HEALTH_PORT=ports.worker)
+        worker_address = (
+            await exits.enter_async_context(services.worker.main.running(worker_settings))
+        ).address
     door = await exits.enter_async_context(
         gateway.main.running(settings(GatewaySettings, "gateway", GATEWAY_PORT=ports.gateway))
     )
@@ -217,5 +227,5 @@ async def _services(
         dispatcher_address=dispatcher.address,
         models_address=models.address,
         tools_address=tools.address,
-        worker_address=worker.address,
+        worker_address=worker_address,
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import psycopg
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -32,6 +33,17 @@ class DatabaseUnavailable(Unavailable):
         super().__init__("The record cannot be reached. Try again shortly; nothing was changed.")
 
 
+class StatementFailed(Exception):
+    """PostgreSQL refused a statement. Says how, without the row: an unforeseen error is logged whole."""
+
+    def __init__(self, error: BaseException | None) -> None:
+        told = error.diag if isinstance(error, psycopg.Error) else None
+        super().__init__(
+            f"{told.sqlstate}: {told.message_primary}" if told else type(error).__name__,
+            told.constraint_name if told else None,
+        )
+
+
 class RoleTooPowerful(Exception):
     """The service's role could look past row-level security."""
 
@@ -45,6 +57,7 @@ class Database:
             pool_size=POOL_SIZE,
             max_overflow=POOL_OVERFLOW,
             pool_timeout=POOL_WAIT_SECONDS,
+            hide_parameters=True,  # an error is logged, and parameters hold what people wrote
             pool_pre_ping=False,  # a lost connection fails one call as UNAVAILABLE and is replaced
             connect_args={
                 "application_name": application,
@@ -66,14 +79,12 @@ class Database:
         try:
             async with self._engine.begin() as connection:
                 yield connection
-        except (InterfaceError, PoolTimeout) as error:
-            raise DatabaseUnavailable from error
-        except OperationalError as error:
+        except (InterfaceError, OperationalError, PoolTimeout) as error:
             raise DatabaseUnavailable from error
         except DBAPIError as error:
             if error.connection_invalidated:
                 raise DatabaseUnavailable from error
-            raise
+            raise StatementFailed(error.orig).with_traceback(error.__traceback__) from None
 
     async def ping(self) -> None:
         """Raise unless PostgreSQL answers."""

@@ -35,7 +35,7 @@ def story(
 
     @asynccontextmanager
     async def run(
-        script: list[Mapping[str, object]] | None = None, **environment: str
+        script: list[Mapping[str, object]] | None = None, *, with_worker: bool = True, **environment: str
     ) -> AsyncIterator[Story]:
         database = await postgres.create()
         log = tmp_path / "provider-calls.log"
@@ -52,10 +52,11 @@ def story(
             "MODELS_SCRIPT": str(chosen),
             "MODELS_SCRIPT_LOG": str(log),
             "WORKER_HEARTBEAT_SECONDS": "2",
+            "RELAY_LEASE_SECONDS": "2",
             **environment,
         }
         async with (
-            running_stack(state, Ports.free(), known) as stack,
+            running_stack(state, Ports.free(), known, with_worker=with_worker) as stack,
             operator_clients(state.path) as clients,
         ):
             slug = f"acme/shop-{secrets.token_hex(4)}"

@@ -17,10 +17,16 @@ from typing import Any
 
 import grpc
 
+import services.astra.main
+import services.tools.main
+from aucert.astra.v1.budget_service_pb2 import ReserveSpendRequest
+from aucert.astra.v1.budget_service_pb2_grpc import BudgetServiceStub
 from aucert.astra.v1.repository_service_pb2 import RegisterRepositoryRequest
 from aucert.astra.v1.repository_service_pb2_grpc import RepositoryServiceStub
 from aucert.astra.v1.task_run_service_pb2 import BeginAttemptRequest, CreateTaskRunRequest
 from aucert.astra.v1.task_run_service_pb2_grpc import TaskRunServiceStub
+from aucert.astra.v1.transcript_service_pb2 import CommitTurnRequest
+from aucert.astra.v1.transcript_service_pb2_grpc import TranscriptServiceStub
 from aucert.common.v1.thread_pb2 import (
     SOURCE_GITHUB,
     SOURCE_MANUAL,
@@ -28,17 +34,22 @@ from aucert.common.v1.thread_pb2 import (
     ManualThread,
     ThreadAddress,
 )
+from aucert.models.v1.message_pb2 import ROLE_ASSISTANT, Message, Part
+from services.astra.settings import AstraSettings
 from services.cli import sandbox
 from services.cli.embedded import EmbeddedTemporal
 from services.cli.stack import Ports, running_stack
 from services.cli.state import RunningStack, StateDirectory
 from services.common import metadata as keys
 from services.common.channels import connect
-from tests.conftest import PostgresCluster
+from services.tools.settings import ToolsSettings
+from tests.conftest import DatabaseUrls, PostgresCluster
 from tests.e2e.story import git, make_repository
 
 SHOP = "acme/shop"
 GITHUB_INSTALLATION = 1
+NOBODY = "127.0.0.1:1"
+"""Where nothing listens."""
 SCRIPT = {
     "": [{"text": "Done."}],
     "too fast": [{"error": "rate_limited:7"}],
@@ -117,6 +128,27 @@ class Doors:
         begun = await stub.BeginAttempt(BeginAttemptRequest(task_run_id=run_id, worker="test"))
         return Attempt(run_id, begun.fence)
 
+    async def reserve(self, attempt: Attempt) -> str:
+        """Set money aside for a model call; returns the reservation's id."""
+        request = ReserveSpendRequest(
+            task_run_id=attempt.task_run_id, fence=attempt.fence, model_alias="scripted"
+        )
+        stub: Any = BudgetServiceStub(self.to("astra", "worker"))
+        return (await stub.ReserveSpend(request)).reservation.spend_reservation_id
+
+    async def commit_turn(self, attempt: Attempt, reservation: str, *parts: Part) -> None:
+        """Record what the model said for a reservation."""
+        request = CommitTurnRequest(
+            task_run_id=attempt.task_run_id,
+            fence=attempt.fence,
+            spend_reservation_id=reservation,
+            message=Message(role=ROLE_ASSISTANT, parts=parts),
+            model_alias="scripted",
+            model_label="T0",
+            prompt_sha256="0" * 64,
+        )
+        await TranscriptServiceStub(self.to("astra", "worker")).CommitTurn(request)
+
     async def in_run(self, repository_id: str = "") -> Metadata:
         """The metadata of a tool call inside a new run; it may read a repository."""
         return [(keys.TASK_RUN, await self.run(repository_id=repository_id))]
@@ -162,6 +194,49 @@ async def opened(postgres: PostgresCluster, temporal: EmbeddedTemporal, folder: 
         finally:
             await doors.close()
     await postgres.drop(database)
+
+
+@asynccontextmanager
+async def connected(address: str, token: str) -> AsyncIterator[grpc.aio.Channel]:
+    channel = connect(address, token)
+    try:
+        yield channel
+    finally:
+        await channel.close()
+
+
+@asynccontextmanager
+async def tools_of_its_own(doors: Doors, **settings: Any) -> AsyncIterator[grpc.aio.Channel]:
+    """A tools service on the stack's Astra, configured otherwise; the channel is the worker's."""
+    usual: dict[str, Any] = {
+        "ASTRA_ADDRESS": doors.stack.astra_address,
+        "ASTRA_TOKEN": doors.tokens["tools"],
+        "TOOLS_PORT": 0,
+        "WORKSPACE_DIR": doors.folder / "workspace",
+        "_env_file": None,
+    }
+    serving = services.tools.main.running(ToolsSettings(**{**usual, **settings}))
+    async with serving as server, connected(server.address, doors.tokens["worker"]) as channel:
+        yield channel
+
+
+@asynccontextmanager
+async def astra_of_its_own(doors: Doors) -> AsyncIterator[tuple[Any, DatabaseUrls]]:
+    """An Astra on a database to break: the worker's stub, and the database."""
+    database, tokens = await doors.postgres.create(), doors.postgres.tokens
+    settings = AstraSettings(
+        DATABASE_URL=database.service,
+        RELAY_DATABASE_URL=database.relay,
+        ASTRA_TOKEN=tokens["astra"],
+        ASTRA_PORT=0,
+        _env_file=None,
+    )
+    serving = services.astra.main.running(settings)
+    try:
+        async with serving as server, connected(server.address, tokens["worker"]) as channel:
+            yield TaskRunServiceStub(channel), database
+    finally:
+        await doors.postgres.drop(database)
 
 
 def _make_shop(path: Path) -> Path:

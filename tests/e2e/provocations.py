@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,12 +16,14 @@ import grpc
 import psycopg
 from grpc import StatusCode
 
-import services.astra.main
 import services.models.main
-import services.tools.main
-from aucert.astra.v1 import budget_service_pb2, repository_service_pb2, task_run_service_pb2
-from aucert.astra.v1 import principal_service_pb2, thread_post_service_pb2, transcript_service_pb2
-from aucert.astra.v1.budget_service_pb2_grpc import BudgetServiceStub
+from aucert.astra.v1 import (
+    principal_service_pb2,
+    repository_service_pb2,
+    task_run_service_pb2,
+    thread_post_service_pb2,
+    transcript_service_pb2,
+)
 from aucert.astra.v1.principal_service_pb2_grpc import PrincipalServiceStub
 from aucert.astra.v1.repository_service_pb2_grpc import RepositoryServiceStub
 from aucert.astra.v1.task_run_pb2 import (
@@ -37,7 +38,7 @@ from aucert.common.v1.thread_pb2 import ThreadAddress
 from aucert.dispatcher.v1 import dispatcher_service_pb2
 from aucert.dispatcher.v1.dispatcher_service_pb2_grpc import DispatcherServiceStub
 from aucert.models.v1 import model_service_pb2
-from aucert.models.v1.message_pb2 import ROLE_ASSISTANT, ROLE_USER, Message, Part, ToolCall
+from aucert.models.v1.message_pb2 import ROLE_USER, Message, Part, ToolCall
 from aucert.models.v1.model_service_pb2_grpc import (
     ModelServiceServicer,
     ModelServiceStub,
@@ -47,20 +48,14 @@ from aucert.tools.v1 import repo_service_pb2, thread_service_pb2, tool_service_p
 from aucert.tools.v1.repo_service_pb2_grpc import RepoServiceStub
 from aucert.tools.v1.thread_service_pb2_grpc import ThreadServiceStub
 from aucert.tools.v1.tool_service_pb2_grpc import ToolServiceStub
-from services.astra.settings import AstraSettings
 from services.common import metadata as keys
-from services.common.channels import connect
 from services.common.identity import RemoteAuthenticator
 from services.common.server import Registration, serve
 from services.models.settings import ModelsSettings
-from services.tools.settings import ToolsSettings
-from tests.conftest import DatabaseUrls
-from tests.e2e.doors import Attempt, Doors, Metadata, thread
+from tests.e2e.doors import NOBODY, Doors, Metadata, astra_of_its_own, connected, thread, tools_of_its_own
 from tests.e2e.story import git
 
 Act = Callable[[Doors], Awaitable[Any]]
-NOBODY = "127.0.0.1:1"
-"""Where nothing listens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +115,7 @@ async def slug_of_no_tenant(doors: Doors) -> None:
 @provokes("OVERLOADED", StatusCode.RESOURCE_EXHAUSTED)
 async def one_call_more_than_there_is_room_for(doors: Doors) -> None:
     service = "aucert.models.v1.ModelService"
-    async with serve(
+    serving = serve(
         name="models",
         host="127.0.0.1",
         port=0,
@@ -128,11 +123,11 @@ async def one_call_more_than_there_is_room_for(doors: Doors) -> None:
         authenticator=RemoteAuthenticator(PrincipalServiceStub(doors.to("astra", "models"))),
         calls_max=1,
         drain_seconds=0,
-    ) as server:
-        async with connected(server.address, doors.tokens["worker"]) as channel:
-            stub = ModelServiceStub(channel)
-            await stub.Generate(saying("Hello?")).read()
-            await stub.ListModels(model_service_pb2.ListModelsRequest())
+    )
+    async with serving as server, connected(server.address, doors.tokens["worker"]) as channel:
+        stub = ModelServiceStub(channel)
+        await stub.Generate(saying("Hello?")).read()
+        await stub.ListModels(model_service_pb2.ListModelsRequest())
 
 
 class Endless(ModelServiceServicer):
@@ -170,9 +165,9 @@ async def table_that_is_gone(doors: Doors) -> None:
 @provokes("SERVICE_UNAVAILABLE", StatusCode.UNAVAILABLE)
 async def service_whose_astra_is_away(doors: Doors) -> None:
     settings = ModelsSettings(ASTRA_ADDRESS=NOBODY, ASTRA_TOKEN="any", MODELS_PORT=0, _env_file=None)
-    async with services.models.main.running(settings) as server:
-        async with connected(server.address, doors.tokens["worker"]) as channel:
-            await ModelServiceStub(channel).ListModels(model_service_pb2.ListModelsRequest())
+    serving = services.models.main.running(settings)
+    async with serving as server, connected(server.address, doors.tokens["worker"]) as channel:
+        await ModelServiceStub(channel).ListModels(model_service_pb2.ListModelsRequest())
 
 
 # The record.
@@ -207,21 +202,21 @@ async def run_at_work_put_back_into_the_queue(doors: Doors) -> None:
 async def attempt_that_woke_too_late(doors: Doors) -> None:
     attempt = await doors.attempt()
     await doors.attempt(attempt.task_run_id)
-    await reserve(doors, attempt)
+    await doors.reserve(attempt)
 
 
 @provokes("RESERVATION_NOT_OPEN", StatusCode.FAILED_PRECONDITION)
 async def turn_for_an_abandoned_call(doors: Doors) -> None:
     attempt = await doors.attempt()
-    reservation = await reserve(doors, attempt)
-    await commit_turn(doors, await doors.attempt(attempt.task_run_id), reservation)
+    reservation = await doors.reserve(attempt)
+    await doors.commit_turn(await doors.attempt(attempt.task_run_id), reservation)
 
 
 @provokes("RESULTS_MISMATCH", StatusCode.FAILED_PRECONDITION)
 async def results_that_lack_one(doors: Doors) -> None:
     attempt = await doors.attempt()
     call = ToolCall(call_id="t1_0", tool_name="repo_list_files")
-    await commit_turn(doors, attempt, await reserve(doors, attempt), Part(tool_call=call))
+    await doors.commit_turn(attempt, await doors.reserve(attempt), Part(tool_call=call))
     request = transcript_service_pb2.CommitToolResultsRequest(
         task_run_id=attempt.task_run_id, fence=attempt.fence, next_model_alias="scripted"
     )
@@ -434,27 +429,6 @@ async def create_task(doors: Doors, request: dispatcher_service_pb2.CreateTaskRe
     await DispatcherServiceStub(doors.to("dispatcher", "api")).CreateTask(request)
 
 
-async def reserve(doors: Doors, attempt: Attempt) -> str:
-    request = budget_service_pb2.ReserveSpendRequest(
-        task_run_id=attempt.task_run_id, fence=attempt.fence, model_alias="scripted"
-    )
-    reserved = await BudgetServiceStub(doors.to("astra", "worker")).ReserveSpend(request)
-    return reserved.reservation.spend_reservation_id
-
-
-async def commit_turn(doors: Doors, attempt: Attempt, reservation: str, *parts: Part) -> None:
-    request = transcript_service_pb2.CommitTurnRequest(
-        task_run_id=attempt.task_run_id,
-        fence=attempt.fence,
-        spend_reservation_id=reservation,
-        message=Message(role=ROLE_ASSISTANT, parts=parts or [Part(text="Done.")]),
-        model_alias="scripted",
-        model_label="T0",
-        prompt_sha256="0" * 64,
-    )
-    await TranscriptServiceStub(doors.to("astra", "worker")).CommitTurn(request)
-
-
 def saying(text: str, model_alias: str = "scripted") -> model_service_pb2.GenerateRequest:
     said = Message(role=ROLE_USER, parts=[Part(text=text)])
     return model_service_pb2.GenerateRequest(model_alias=model_alias, messages=[said])
@@ -493,41 +467,3 @@ async def post_answer(doors: Doors, tools: grpc.aio.Channel, address: ThreadAddr
         task_run_id=attempt.task_run_id, fence=attempt.fence, address=address, text="[T0] Done."
     )
     await ThreadServiceStub(tools).PostAnswer(request)
-
-
-@asynccontextmanager
-async def connected(address: str, token: str) -> AsyncIterator[grpc.aio.Channel]:
-    channel = connect(address, token)
-    try:
-        yield channel
-    finally:
-        await channel.close()
-
-
-@asynccontextmanager
-async def tools_of_its_own(doors: Doors, **settings: Any) -> AsyncIterator[grpc.aio.Channel]:
-    """A tools service of the stack's Astra, configured otherwise; the channel is the worker's."""
-    usual = {"ASTRA_ADDRESS": doors.stack.astra_address, "ASTRA_TOKEN": doors.tokens["tools"]}
-    usual |= {"TOOLS_PORT": 0, "WORKSPACE_DIR": doors.folder / "workspace", "_env_file": None}
-    async with services.tools.main.running(ToolsSettings(**{**usual, **settings})) as server:
-        async with connected(server.address, doors.tokens["worker"]) as channel:
-            yield channel
-
-
-@asynccontextmanager
-async def astra_of_its_own(doors: Doors) -> AsyncIterator[tuple[Any, DatabaseUrls]]:
-    """An Astra on a database to break: the worker's stub, and the database."""
-    database = await doors.postgres.create()
-    settings = AstraSettings(
-        DATABASE_URL=database.service,
-        RELAY_DATABASE_URL=database.relay,
-        ASTRA_TOKEN=doors.postgres.tokens["astra"],
-        ASTRA_PORT=0,
-        _env_file=None,
-    )
-    try:
-        async with services.astra.main.running(settings) as server:
-            async with connected(server.address, doors.postgres.tokens["worker"]) as channel:
-                yield TaskRunServiceStub(channel), database
-    finally:
-        await doors.postgres.drop(database)

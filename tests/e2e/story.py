@@ -127,9 +127,11 @@ class Story:
             raise AssertionError(f"still open: {await self.rows(STILL_OPEN)}") from None
         return await self.rows("SELECT * FROM task_runs ORDER BY thread_seq, model_alias")
 
-    async def until(self, query: str, *parameters: object) -> dict[str, Any]:
+    async def until(
+        self, query: str, *parameters: object, patience: float = PATIENCE_SECONDS
+    ) -> dict[str, Any]:
         """Wait until a query finds a row; returns it."""
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(patience):
             while not (found := await self.rows(query, *parameters)):
                 await asyncio.sleep(0.02)
         return found[0]

@@ -13,11 +13,11 @@ from grpc_status import rpc_status
 
 from aucert.common.v1.error_reason_pb2 import ErrorReason
 from services.cli.embedded import EmbeddedTemporal
-from services.common.errors import ERROR_DOMAIN
 from tests.conftest import PostgresCluster
 from tests.e2e.doors import Doors, opened
 from tests.e2e.provocations import PROVOCATIONS
 
+DOMAIN = "astra.aucert"
 PREFIX = "ERROR_REASON_"
 REASONS = [name.removeprefix(PREFIX) for name, number in ErrorReason.items() if number]
 SAY_WHEN = {"OVERLOADED", "MODEL_RATE_LIMITED", "VENDOR_RATE_LIMITED"}
@@ -46,7 +46,7 @@ async def test_a_reason_is_met_and_told_whole(doors: Doors, reason: str):
         await provocation.act(doors)
     status = rpc_status.from_call(met.value)
     (info,) = details(status, ErrorInfo)
-    assert (provocation.code, reason, ERROR_DOMAIN) == (met.value.code(), info.reason, info.domain)
+    assert (provocation.code, reason, DOMAIN) == (met.value.code(), info.reason, info.domain)
     assert status.message
     assert (reason in SAY_WHEN) == bool(details(status, RetryInfo))
     assert (reason == "FIELD_INVALID") == bool(details(status, BadRequest))
@@ -58,5 +58,4 @@ def test_no_provocation_is_of_a_reason_that_is_gone():
 
 def details(status: Status, kind: type[Message]) -> list[Message]:
     """What of this kind came with an error."""
-    found = [kind.FromString(each.value) for each in status.details if each.Is(kind.DESCRIPTOR)]
-    return found
+    return [kind.FromString(each.value) for each in status.details if each.Is(kind.DESCRIPTOR)]

@@ -43,13 +43,13 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 9
     """Something unforeseen; the log has it under the request id. Example: a defect."""
     ERROR_REASON_SERVICE_UNAVAILABLE: _ErrorReason.ValueType  # 10
-    """Another service this one needs cannot be reached, or took too long; repeat later. Example: Temporal is down."""
+    """Another service this one needs cannot be reached, or took too long; repeat later. Example: Astra is away."""
     ERROR_REASON_TASK_RUN_NOT_FOUND: _ErrorReason.ValueType  # 20
     """No run has this id in this tenant. Example: a run of another tenant."""
     ERROR_REASON_TASK_RUN_COMPLETED: _ErrorReason.ValueType  # 21
     """The run ended another way before. Example: completing a cancelled run as a success."""
     ERROR_REASON_TRANSITION_IMPOSSIBLE: _ErrorReason.ValueType  # 22
-    """That move is not in the life of a run. Example: from queued to waiting."""
+    """That move is not in the life of a run. Example: from in progress back to queued."""
     ERROR_REASON_FENCE_STALE: _ErrorReason.ValueType  # 23
     """A newer attempt is at work; stop. Example: a worker that woke from a long pause."""
     ERROR_REASON_RESERVATION_NOT_OPEN: _ErrorReason.ValueType  # 24
@@ -141,13 +141,13 @@ ERROR_REASON_PAGE_TOKEN_INVALID: ErrorReason.ValueType  # 8
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 9
 """Something unforeseen; the log has it under the request id. Example: a defect."""
 ERROR_REASON_SERVICE_UNAVAILABLE: ErrorReason.ValueType  # 10
-"""Another service this one needs cannot be reached, or took too long; repeat later. Example: Temporal is down."""
+"""Another service this one needs cannot be reached, or took too long; repeat later. Example: Astra is away."""
 ERROR_REASON_TASK_RUN_NOT_FOUND: ErrorReason.ValueType  # 20
 """No run has this id in this tenant. Example: a run of another tenant."""
 ERROR_REASON_TASK_RUN_COMPLETED: ErrorReason.ValueType  # 21
 """The run ended another way before. Example: completing a cancelled run as a success."""
 ERROR_REASON_TRANSITION_IMPOSSIBLE: ErrorReason.ValueType  # 22
-"""That move is not in the life of a run. Example: from queued to waiting."""
+"""That move is not in the life of a run. Example: from in progress back to queued."""
 ERROR_REASON_FENCE_STALE: ErrorReason.ValueType  # 23
 """A newer attempt is at work; stop. Example: a worker that woke from a long pause."""
 ERROR_REASON_RESERVATION_NOT_OPEN: ErrorReason.ValueType  # 24
