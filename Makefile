@@ -8,6 +8,8 @@ SOURCE ?= github
 MODEL ?=
 REPO ?= .
 WORKERS ?= 2
+# By environment, so that no shell reads what a person wrote.
+export PROMPT SOURCE MODEL REPO
 
 .PHONY: help smoke up test lint proto bench lock clean
 
@@ -16,7 +18,7 @@ help: ## List these targets
 
 smoke: ## Do the main job once: PROMPT="…" SOURCE=github|manual MODEL=<alias> REPO=<path or url>
 	@scripts/setup.sh requirements.lock
-	@.venv/bin/astra smoke --prompt "$(PROMPT)" --source "$(SOURCE)" --model "$(MODEL)" --repo "$(REPO)"
+	@.venv/bin/astra smoke --prompt "$$PROMPT" --source "$$SOURCE" --model "$$MODEL" --repo "$$REPO"
 
 up: ## Run everything on this machine until Ctrl-C
 	@scripts/setup.sh requirements.lock

@@ -68,7 +68,10 @@ async def start_and_smoke(folder: Path) -> list[Figure]:
     state = StateDirectory(folder / "rehearsal")
     starts, answers = [], []
     for _ in range(1 + STARTS):
-        async with running_stack(state, Ports.free(), {}) as stack, operator_clients(state.path) as clients:
+        async with (
+            running_stack(state, Ports.free(), {}) as stack,
+            operator_clients(state.path, {}) as clients,
+        ):
             starts.append(stack.ready_seconds)
             if len(starts) == 1:
                 for _ in range(SMOKES):
@@ -94,7 +97,7 @@ async def turns_and_stops(folder: Path) -> list[Figure]:
     write(script, [*[READ] * (TURNS - 1), {"text": "Done."}])
     async with (
         running_stack(state, Ports.free(), environment) as stack,
-        operator_clients(state.path) as clients,
+        operator_clients(state.path, {}) as clients,
     ):
         slug = await register_repository(clients, ".")
         await task(clients, slug)  # the mirror is cloned and caches are warm
@@ -109,7 +112,7 @@ async def turns_and_stops(folder: Path) -> list[Figure]:
     write(script, [*[READ_FIVE] * (LONG_RUN_CALLS // 5), {"text": "Done."}])
     async with (
         running_stack(state, Ports.free(), environment) as stack,
-        operator_clients(state.path) as clients,
+        operator_clients(state.path, {}) as clients,
     ):
         run = await task(clients, slug)
         figures.append(
@@ -118,7 +121,7 @@ async def turns_and_stops(folder: Path) -> list[Figure]:
     write(script, [{"delay_ms": 60_000, "text": "Too late."}])
     async with (
         running_stack(state, Ports.free(), environment) as stack,
-        operator_clients(state.path) as clients,
+        operator_clients(state.path, {}) as clients,
     ):
         stops = [await stop_seconds(clients, slug) for _ in range(STOPS)]
         figures.append(Figure("stop asked to run ended (worst)", max(stops), "s", "< 2"))

@@ -12,9 +12,10 @@ import psycopg
 import pytest
 
 from services.astra.migrate import RolePasswords, migrate
+from services.astra.principals import PRINCIPALS
 from services.astra.seed import seed
+from services.cli.configuration import token_variable
 from services.cli.embedded import SUPERUSER, EmbeddedPostgres, EmbeddedTemporal
-from services.cli.state import PRINCIPALS
 from services.common.logs import configure_logs
 
 TEMPLATE = "astra_template"
@@ -51,6 +52,10 @@ class PostgresCluster:
             relay=dsn("astra_relay", self.passwords.relay, name),
             operator=dsn("astra_operator", self.passwords.operator, name),
         )
+
+    def token_variables(self) -> dict[str, str]:
+        """The principals' tokens, as a stack on this database is told them."""
+        return {token_variable(name): token for name, token in self.tokens.items()}
 
     async def execute(self, statement: str) -> None:
         owner = self.server.dsn(SUPERUSER, self.server.superuser_password, "postgres")

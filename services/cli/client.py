@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,15 +29,15 @@ class Clients:
 
 
 @asynccontextmanager
-async def operator_clients(state_dir: Path) -> AsyncIterator[Clients]:
+async def operator_clients(state_dir: Path, environment: Mapping[str, str]) -> AsyncIterator[Clients]:
     """Connect with ASTRA_ADDRESS, DISPATCHER_ADDRESS and ASTRA_TOKEN, or to the stack on `state_dir`.
 
     Raises NoStack when the variables are not set and no stack runs there.
     """
-    if os.environ.get("ASTRA_TOKEN"):
-        astra = os.environ.get("ASTRA_ADDRESS", "127.0.0.1:7001")
-        dispatcher = os.environ.get("DISPATCHER_ADDRESS", "127.0.0.1:7002")
-        token = os.environ["ASTRA_TOKEN"]
+    if environment.get("ASTRA_TOKEN"):
+        astra = environment.get("ASTRA_ADDRESS", "127.0.0.1:7001")
+        dispatcher = environment.get("DISPATCHER_ADDRESS", "127.0.0.1:7002")
+        token = environment["ASTRA_TOKEN"]
     else:
         stack = StateDirectory(state_dir).running_stack()
         astra, dispatcher, token = stack.astra_address, stack.dispatcher_address, stack.operator_token

@@ -6,7 +6,6 @@ import contextlib
 import importlib
 import json
 import os
-import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,12 +15,14 @@ from psycopg.conninfo import conninfo_to_dict
 
 from aucert.astra.v1 import repository_service_pb2, task_run_service_pb2
 from aucert.dispatcher.v1 import dispatcher_service_pb2
+from services.astra.principals import PRINCIPALS
 from services.cli.client import Clients, operator_clients
+from services.cli.configuration import token_variable, wanted
 from services.cli.embedded import postgres_binary
 from services.cli.show import as_json as message_json
 from services.cli.show import event_line, run_line
-from services.cli.smoke import Job, run_smoke, say
-from services.cli.state import PRINCIPALS, RunningStack, StackRunning, StateDirectory
+from services.cli.smoke import Job, SmokeFailed, open_pull_request, register_repository, run_smoke, say
+from services.cli.state import RunningStack, StackRunning, StateDirectory
 from services.common.process import stop_signal
 
 PSQL_VARIABLES = {
@@ -35,8 +36,15 @@ PSQL_VARIABLES = {
 SERVICES = ("astra", "dispatcher", "models", "tools", "worker", "gateway")
 
 
-async def up(state_dir: Path, environment: Mapping[str, str], *, free_ports: bool, with_worker: bool) -> None:
-    """Run the stack until SIGINT or SIGTERM."""
+async def up(
+    state_dir: Path,
+    environment: Mapping[str, str],
+    *,
+    free_ports: bool,
+    with_worker: bool,
+    repository: str,
+) -> None:
+    """Run the stack until SIGINT or SIGTERM; on the stand-in, open a pull request to comment on."""
     from services.cli.stack import Ports, running_stack  # noqa: PLC0415 - loads every service
 
     stop = stop_signal()
@@ -46,8 +54,22 @@ async def up(state_dir: Path, environment: Mapping[str, str], *, free_ports: boo
         say(f"Astra is ready after {stack.ready_seconds} s. Ctrl-C stops it.")
         for name, where in _places(stack):
             say(f"  {name:<12} {where}")
+        if stack.sandbox_url:
+            await _invite(stack, state_dir, repository)
         await stop.wait()
         say("stopping")
+
+
+async def _invite(stack: RunningStack, state_dir: Path, repository: str) -> None:
+    """Give a person something to comment on."""
+    try:
+        async with operator_clients(state_dir, {}) as clients:
+            slug = await register_repository(clients, repository)
+    except SmokeFailed as none:
+        say(f"No repository to try it on: {none}")
+        return
+    number = await open_pull_request(stack, slug)
+    say(f"Comment `@atlas …` on {stack.sandbox_url}/web/github/{slug}/pull/{number}; it reads {slug}.")
 
 
 def _places(stack: RunningStack) -> list[tuple[str, str]]:
@@ -70,7 +92,10 @@ def serve(service: str) -> None:
 
 async def smoke(state_dir: Path, environment: Mapping[str, str], job: Job) -> dict[str, Any]:
     """Do the main job on the stack that runs here, or on one of its own."""
-    async with _some_stack(state_dir, environment) as stack, operator_clients(state_dir) as clients:
+    async with (
+        _some_stack(state_dir, environment) as stack,
+        operator_clients(state_dir, {}) as clients,
+    ):
         return await run_smoke(stack, clients, job)
 
 
@@ -94,29 +119,25 @@ async def _some_stack(state_dir: Path, environment: Mapping[str, str]) -> AsyncI
 def migrate_from_environment(environment: Mapping[str, str]) -> None:
     """Upgrade the schema and seed, as the chart's migration Job does.
 
-    Reads OWNER_DATABASE_URL, <ROLE>_DATABASE_PASSWORD for service, relay and operator, and
-    <PRINCIPAL>_TOKEN for each principal to seed; one without a token is left as it is.
+    Reads OWNER_DATABASE_URL, <ROLE>_DATABASE_PASSWORD for service, relay and operator, and the token of each
+    principal to seed (<PRINCIPAL>_TOKEN, API_KEY); a principal without one is left as it is.
     """
     from services.astra.migrate import RolePasswords, migrate  # noqa: PLC0415 - loads Alembic
     from services.astra.seed import seed  # noqa: PLC0415
 
     roles = ("service", "relay", "operator")
-    wanted = ["OWNER_DATABASE_URL", *(f"{role.upper()}_DATABASE_PASSWORD" for role in roles)]
-    if missing := [name for name in wanted if not environment.get(name)]:
-        sys.exit(f"astra: set {', '.join(missing)}")
-    passwords = {role: environment[f"{role.upper()}_DATABASE_PASSWORD"] for role in roles}
-    migrate(environment["OWNER_DATABASE_URL"], RolePasswords(**passwords))
-    tokens = {name: environment.get(f"{name.upper()}_TOKEN", "") for name in PRINCIPALS}
-    seed(environment["OWNER_DATABASE_URL"], {name: token for name, token in tokens.items() if token})
+    names = ["OWNER_DATABASE_URL", *(f"{role.upper()}_DATABASE_PASSWORD" for role in roles)]
+    owner, *passwords = wanted(environment, names, "the migration needs the owner and makes the roles")
+    migrate(owner, RolePasswords(*passwords))
+    known = {name: environment.get(token_variable(name), "") for name in PRINCIPALS}
+    seed(owner, {name: token for name, token in known.items() if token})
     say("the database is up to date")
 
 
-def sql(state_dir: Path, query: str) -> None:
+def sql(state_dir: Path, environment: Mapping[str, str], query: str) -> None:
     """Replace this process by psql as the operator role; the URL goes by environment, not by argument."""
-    url = (
-        os.environ.get("OPERATOR_DATABASE_URL")
-        or StateDirectory(state_dir).running_stack().operator_database_url
-    )
+    url = environment.get("OPERATOR_DATABASE_URL")
+    url = url or StateDirectory(state_dir).running_stack().operator_database_url
     arguments = ["psql", "--no-psqlrc", *(["--command", query] if query else [])]
     known = conninfo_to_dict(url)
     connection = {variable: str(known[name]) for name, variable in PSQL_VARIABLES.items() if name in known}
@@ -124,10 +145,17 @@ def sql(state_dir: Path, query: str) -> None:
 
 
 async def task(
-    state_dir: Path, message: str, repository: str, model: str, request_id: str, *, wait: bool
+    state_dir: Path,
+    environment: Mapping[str, str],
+    message: str,
+    repository: str,
+    model: str,
+    request_id: str,
+    *,
+    wait: bool,
 ) -> dict[str, Any]:
     """Create a task; with `wait`, follow it and return the finished run, else its ids."""
-    async with operator_clients(state_dir) as clients:
+    async with operator_clients(state_dir, environment) as clients:
         created = await clients.dispatcher.CreateTask(
             dispatcher_service_pb2.CreateTaskRequest(
                 message=message, repository=repository, model=model, request_id=request_id
@@ -139,9 +167,9 @@ async def task(
         return await _run_json(clients, created.task_run_id)
 
 
-async def list_runs(state_dir: Path, limit: int, *, as_json: bool) -> None:
+async def list_runs(state_dir: Path, environment: Mapping[str, str], limit: int, *, as_json: bool) -> None:
     """Print the newest runs."""
-    async with operator_clients(state_dir) as clients:
+    async with operator_clients(state_dir, environment) as clients:
         request = task_run_service_pb2.ListTaskRunsRequest(page_size=limit)
         listed = await clients.runs.ListTaskRuns(request)
     if as_json:
@@ -151,9 +179,11 @@ async def list_runs(state_dir: Path, limit: int, *, as_json: bool) -> None:
             print(run_line(run))
 
 
-async def show_run(state_dir: Path, task_run_id: str, *, as_json: bool) -> None:
+async def show_run(
+    state_dir: Path, environment: Mapping[str, str], task_run_id: str, *, as_json: bool
+) -> None:
     """Print a run, its events and its answer."""
-    async with operator_clients(state_dir) as clients:
+    async with operator_clients(state_dir, environment) as clients:
         run = (
             await clients.runs.GetTaskRun(task_run_service_pb2.GetTaskRunRequest(task_run_id=task_run_id))
         ).task_run
@@ -169,25 +199,29 @@ async def show_run(state_dir: Path, task_run_id: str, *, as_json: bool) -> None:
         print(f"\n{run.output_text}")
 
 
-async def watch_run(state_dir: Path, task_run_id: str, *, as_json: bool) -> None:
+async def watch_run(
+    state_dir: Path, environment: Mapping[str, str], task_run_id: str, *, as_json: bool
+) -> None:
     """Print a run's events as they come, until it is over."""
-    async with operator_clients(state_dir) as clients:
+    async with operator_clients(state_dir, environment) as clients:
         request = task_run_service_pb2.WatchTaskRunRequest(task_run_id=task_run_id)
         async for response in clients.runs.WatchTaskRun(request):
             event = response.task_event
             print(json.dumps(message_json(event)) if as_json else event_line(event), flush=True)
 
 
-async def cancel_run(state_dir: Path, task_run_id: str) -> None:
+async def cancel_run(state_dir: Path, environment: Mapping[str, str], task_run_id: str) -> None:
     """Ask for a stop and follow the run to its end."""
-    async with operator_clients(state_dir) as clients:
+    async with operator_clients(state_dir, environment) as clients:
         await clients.dispatcher.CancelTask(dispatcher_service_pb2.CancelTaskRequest(task_run_id=task_run_id))
         await _follow(clients, task_run_id)
 
 
-async def add_repository(state_dir: Path, slug: str, clone_url: str, containers: list[str]) -> None:
+async def add_repository(
+    state_dir: Path, environment: Mapping[str, str], slug: str, clone_url: str, containers: list[str]
+) -> None:
     """Register a repository."""
-    async with operator_clients(state_dir) as clients:
+    async with operator_clients(state_dir, environment) as clients:
         request = repository_service_pb2.RegisterRepositoryRequest(
             slug=slug, clone_url=clone_url, source_containers=containers
         )
@@ -195,9 +229,9 @@ async def add_repository(state_dir: Path, slug: str, clone_url: str, containers:
     say(f"registered {slug}")
 
 
-async def list_repositories(state_dir: Path, *, as_json: bool) -> None:
+async def list_repositories(state_dir: Path, environment: Mapping[str, str], *, as_json: bool) -> None:
     """Print the registered repositories."""
-    async with operator_clients(state_dir) as clients:
+    async with operator_clients(state_dir, environment) as clients:
         request = repository_service_pb2.ListRepositoriesRequest(page_size=200)
         listed = (await clients.repositories.ListRepositories(request)).repositories
     if as_json:

@@ -6,26 +6,30 @@ Progress goes to stderr, results to stdout. Exit codes: 0 done, 1 failed, 2 wron
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import grpc
 import typer
-from dotenv import dotenv_values
+from pydantic import ValidationError
 
 from services.cli import commands
+from services.cli.configuration import ConfigurationMissing, environment
 from services.cli.doctor import examine
 from services.cli.embedded import EmbeddedError
 from services.cli.smoke import DEFAULT_PROMPT, Job, SmokeFailed
 from services.cli.state import DEFAULT_STATE_DIR, NoStack, StackRunning, StateDirectory
+from services.common.database import RoleTooPowerful
 from services.common.errors import ServiceError, from_rpc
 from services.common.logs import configure_logs
+from services.common.server import PortTaken
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 runs = typer.Typer(help="Look at runs, follow them, stop them.", no_args_is_help=True)
@@ -36,6 +40,16 @@ app.add_typer(repositories, name="repositories")
 StateOption = Annotated[
     Path, typer.Option("--state", help="Directory of the local stack.", envvar="ASTRA_STATE")
 ]
+TOLD_TO_PEOPLE = (
+    ConfigurationMissing,
+    EmbeddedError,
+    NoStack,
+    PortTaken,
+    RoleTooPowerful,
+    ServiceError,
+    SmokeFailed,
+    StackRunning,
+)
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 
@@ -44,12 +58,13 @@ def up(
     state: StateOption = DEFAULT_STATE_DIR,
     free_ports: Annotated[bool, typer.Option(help="Take free ports instead of the usual ones.")] = False,
     worker: Annotated[bool, typer.Option(help="Run the worker too; without it runs wait.")] = True,
+    repo: Annotated[str, typer.Option(help="Repository to try it on: path or URL.")] = ".",
 ) -> None:
     """Run everything in this process: embedded PostgreSQL and Temporal, all services, the GitHub stand-in.
 
     What the environment or .env names is used instead: DATABASE_URL, TEMPORAL_ADDRESS, GITHUB_*.
     """
-    _run(commands.up(state, environment(), free_ports=free_ports, with_worker=worker))
+    _run(commands.up(state, environment(), free_ports=free_ports, with_worker=worker, repository=repo))
 
 
 @app.command()
@@ -59,7 +74,7 @@ def serve(
     """Run one service in this process, configured by the environment: what the chart runs."""
     if service not in commands.SERVICES:
         raise typer.BadParameter(f"choose one of {', '.join(commands.SERVICES)}")
-    commands.serve(service)
+    _report(lambda: commands.serve(service))
 
 
 @app.command()
@@ -92,7 +107,7 @@ def doctor(state: StateOption = DEFAULT_STATE_DIR, as_json: JsonOption = False) 
 @app.command()
 def migrate() -> None:
     """Bring the database up to date: schema, roles and the first rows. Reads OWNER_DATABASE_URL."""
-    commands.migrate_from_environment(environment())
+    _report(lambda: commands.migrate_from_environment(environment()))
 
 
 @app.command()
@@ -101,7 +116,7 @@ def sql(
     state: StateOption = DEFAULT_STATE_DIR,
 ) -> None:
     """Query the record as the operator role, which reads everything and writes nothing."""
-    commands.sql(state, query)
+    _report(lambda: commands.sql(state, environment(), query))
 
 
 @app.command()
@@ -115,7 +130,7 @@ def task(
     as_json: JsonOption = False,
 ) -> None:
     """Ask the agent for something and print the answer."""
-    run = _run(commands.task(state, message, repository, model, request_id, wait=wait))
+    run = _run(commands.task(state, environment(), message, repository, model, request_id, wait=wait))
     print(json.dumps(run) if as_json else run["output_text"] if wait else run["task_run_id"])
     raise typer.Exit(1 if wait and run.get("outcome") != "TASK_RUN_OUTCOME_SUCCESS" else 0)
 
@@ -127,25 +142,25 @@ def list_runs(
     as_json: JsonOption = False,
 ) -> None:
     """List the newest runs."""
-    _run(commands.list_runs(state, limit, as_json=as_json))
+    _run(commands.list_runs(state, environment(), limit, as_json=as_json))
 
 
 @runs.command("show")
 def show_run(task_run_id: str, state: StateOption = DEFAULT_STATE_DIR, as_json: JsonOption = False) -> None:
     """Show one run, its events and its answer."""
-    _run(commands.show_run(state, task_run_id, as_json=as_json))
+    _run(commands.show_run(state, environment(), task_run_id, as_json=as_json))
 
 
 @runs.command("watch")
 def watch_run(task_run_id: str, state: StateOption = DEFAULT_STATE_DIR, as_json: JsonOption = False) -> None:
     """Follow a run until it is over."""
-    _run(commands.watch_run(state, task_run_id, as_json=as_json))
+    _run(commands.watch_run(state, environment(), task_run_id, as_json=as_json))
 
 
 @runs.command("cancel")
 def cancel_run(task_run_id: str, state: StateOption = DEFAULT_STATE_DIR) -> None:
     """Stop a run."""
-    _run(commands.cancel_run(state, task_run_id))
+    _run(commands.cancel_run(state, environment(), task_run_id))
 
 
 @repositories.command("add")
@@ -156,38 +171,54 @@ def add_repository(
     state: StateOption = DEFAULT_STATE_DIR,
 ) -> None:
     """Register a repository, or change the one with this slug; its containers may start runs."""
-    _run(commands.add_repository(state, slug, clone_url, container or []))
+    _run(commands.add_repository(state, environment(), slug, clone_url, container or []))
 
 
 @repositories.command("list")
 def list_repositories(state: StateOption = DEFAULT_STATE_DIR, as_json: JsonOption = False) -> None:
     """List the registered repositories."""
-    _run(commands.list_repositories(state, as_json=as_json))
-
-
-def environment() -> dict[str, str]:
-    """The process's environment over `.env`; empty values count as unset."""
-    read = {**dotenv_values(".env"), **os.environ}
-    return {name: value for name, value in read.items() if value}
+    _run(commands.list_repositories(state, environment(), as_json=as_json))
 
 
 def _run(work: Coroutine[Any, Any, Any]) -> Any:
-    """Run a command; what a person can act on becomes one line on stderr and exit code 1."""
+    """Run an asynchronous command."""
     import uvloop  # noqa: PLC0415 - `astra --help` need not load it
 
+    return _report(lambda: uvloop.run(work))
+
+
+def _report(work: Callable[[], Any]) -> Any:
+    """Do the work; what a person can act on becomes one line on stderr and exit code 1."""
     try:
-        return uvloop.run(work)
-    except grpc.aio.AioRpcError as error:
-        _fail(from_rpc(error).message)
-    except (EmbeddedError, NoStack, StackRunning, SmokeFailed, ServiceError) as error:
-        _fail(str(error))
-    except TimeoutError:
-        _fail("It took too long. `astra runs list` shows where it stands.")
+        return work()
+    except BaseExceptionGroup as group:
+        error = _first(group)
+    except Exception as alone:  # noqa: BLE001 - sorted below; the unforeseen is raised again
+        error = alone
     except (KeyboardInterrupt, asyncio.CancelledError):
         raise typer.Exit(128 + signal.SIGINT) from None
+    if isinstance(error, ValidationError):
+        _fail("; ".join(f"{each['loc'][0]}: {each['msg']}" for each in error.errors(include_input=False)))
+    if isinstance(error, grpc.aio.AioRpcError):
+        _fail(from_rpc(error).message)
+    if isinstance(error, TimeoutError):
+        _fail("It took too long. `astra runs list` shows where it stands.")
+    if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+        _fail(f"{error.strerror}. Stop the other program, or use --free-ports.")
+    if isinstance(error, TOLD_TO_PEOPLE):
+        _fail(str(error))
+    raise error
 
 
-def _fail(message: str) -> None:
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first error of a group that is not a group itself."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _fail(message: str) -> NoReturn:
     print(f"astra: {message}", file=sys.stderr)
     raise typer.Exit(1)
 

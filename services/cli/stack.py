@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
 
 import gateway.main
@@ -24,6 +24,7 @@ from gateway.settings import GatewaySettings
 from services.astra.migrate import RolePasswords, migrate
 from services.astra.seed import seed
 from services.astra.settings import AstraSettings
+from services.cli.configuration import tokens, wanted
 from services.cli.embedded import SUPERUSER, EmbeddedPostgres, EmbeddedTemporal
 from services.cli.sandbox import Sandbox, start_sandbox
 from services.cli.state import RunningStack, Secrets, StateDirectory
@@ -79,6 +80,8 @@ async def running_stack(
     with state.owned():
         async with AsyncExitStack() as exits:
             secrets = state.secrets()
+            if environment.get("DATABASE_URL"):
+                secrets = replace(secrets, tokens=tokens(environment))
             urls, temporal_address, temporal_ui = await _stores(exits, state, secrets, ports, environment)
             sandbox = await _sandbox(exits, secrets, ports, environment)
             shared = {
@@ -132,13 +135,10 @@ async def _database(
     exits: AsyncExitStack, state: StateDirectory, secrets: Secrets, environment: Mapping[str, str]
 ) -> DatabaseUrls:
     if environment.get("DATABASE_URL"):
-        if environment.get("OWNER_DATABASE_URL"):
-            await asyncio.to_thread(seed, environment["OWNER_DATABASE_URL"], secrets.tokens)
-        return DatabaseUrls(
-            service=environment["DATABASE_URL"],
-            relay=environment["RELAY_DATABASE_URL"],
-            operator=environment.get("OPERATOR_DATABASE_URL", ""),
+        service, relay = wanted(
+            environment, ("DATABASE_URL", "RELAY_DATABASE_URL"), "a database of your own has both roles"
         )
+        return DatabaseUrls(service, relay, environment.get("OPERATOR_DATABASE_URL", ""))
     server = EmbeddedPostgres(state.postgres, None, state.logs / "postgres.log", secrets.superuser_password)
     await exits.enter_async_context(server)
     owner = server.dsn(SUPERUSER, secrets.superuser_password, DATABASE)

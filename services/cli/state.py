@@ -18,8 +18,9 @@ from pathlib import Path
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from services.astra.principals import PRINCIPALS
+
 DEFAULT_STATE_DIR = Path(".astra")
-PRINCIPALS = ("gateway", "dispatcher", "worker", "tools", "models", "astra", "operator", "api")
 DATABASE_ROLES = ("service", "relay", "operator")
 
 
@@ -122,13 +123,15 @@ class StateDirectory:
         _write_private(self._stack, asdict(stack))
 
     def running_stack(self) -> RunningStack:
-        """The stack that runs on this state. Raises NoStack when none does."""
+        """The stack that runs on this state. Raises NoStack when none does; changes nothing."""
         try:
-            with self.owned():
-                pass
-        except StackRunning as running:
-            if running.stack is not None:
-                return running.stack
+            with (self.path / "lock").open() as lock:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            pass
+        except BlockingIOError:
+            if stack := self._read_stack():
+                return stack
         raise NoStack(f"No stack runs on {self.path}. Start one with `astra up`.")
 
     def _read_stack(self) -> RunningStack | None:

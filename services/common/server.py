@@ -63,6 +63,15 @@ class RunningServer:
     missing: list[str] = field(default_factory=list)
 
 
+class PortTaken(Exception):
+    """Another program listens where this service should."""
+
+    def __init__(self, service: str, host: str, port: int) -> None:
+        super().__init__(
+            f"{service} cannot listen on {host}:{port}: another program does. Stop it or choose another port."
+        )
+
+
 @asynccontextmanager
 async def serve(
     *,
@@ -77,7 +86,7 @@ async def serve(
 ) -> AsyncIterator[RunningServer]:
     """Serve until the block is left, then refuse new calls and give those under way `drain_seconds`.
 
-    Port 0 takes a free one. Raises RuntimeError when the port is taken.
+    Port 0 takes a free one. Raises PortTaken.
     """
     server = grpc.aio.server(interceptors=[Door(authenticator, calls_max=calls_max)], options=_OPTIONS)
     for each in registrations:
@@ -86,7 +95,10 @@ async def serve(
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
     names = [each.service for each in registrations]
     reflection.enable_server_reflection((*names, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
-    bound = server.add_insecure_port(f"{host}:{port}")
+    try:
+        bound = server.add_insecure_port(f"{host}:{port}")
+    except RuntimeError:
+        raise PortTaken(name, host, port) from None
     running = RunningServer(name=name, address=f"{host}:{bound}", port=bound)
     probe = _Probe(running, health_servicer, ("", *names), dependencies)
     await probe.once()

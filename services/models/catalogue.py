@@ -30,7 +30,7 @@ class Catalogue:
         for entry in self.entries:
             if entry.alias == alias:
                 return entry
-        raise ModelNotFound("No model has this alias. `astra models list` shows the catalogue.")
+        raise ModelNotFound("No model has this alias. `ModelService.ListModels` shows the catalogue.")
 
     def callable_entry(self, alias: str) -> ModelEntry:
         """The model of this alias, ready to be called. Raises ModelNotFound, ModelOff."""

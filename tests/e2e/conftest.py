@@ -45,7 +45,7 @@ def story(
         known = {
             "DATABASE_URL": database.service,
             "RELAY_DATABASE_URL": database.relay,
-            "OWNER_DATABASE_URL": database.owner,
+            **postgres.token_variables(),
             "OPERATOR_DATABASE_URL": database.operator,
             "TEMPORAL_ADDRESS": temporal.address,
             "DEFAULT_MODEL": "scripted",
@@ -57,7 +57,7 @@ def story(
         }
         async with (
             running_stack(state, Ports.free(), known, with_worker=with_worker) as stack,
-            operator_clients(state.path) as clients,
+            operator_clients(state.path, {}) as clients,
         ):
             slug = f"acme/shop-{secrets.token_hex(4)}"
             told = Story(stack, clients, log, slug, state.path, stack.sandbox_url)

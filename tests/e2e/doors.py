@@ -178,7 +178,7 @@ async def opened(postgres: PostgresCluster, temporal: EmbeddedTemporal, folder: 
     environment = {
         "DATABASE_URL": database.service,
         "RELAY_DATABASE_URL": database.relay,
-        "OWNER_DATABASE_URL": database.owner,
+        **postgres.token_variables(),
         "OPERATOR_DATABASE_URL": database.operator,
         "TEMPORAL_ADDRESS": temporal.address,
         "DEFAULT_MODEL": "scripted",
@@ -188,7 +188,7 @@ async def opened(postgres: PostgresCluster, temporal: EmbeddedTemporal, folder: 
     }
     async with running_stack(state, Ports.free(), environment) as stack:
         clone_url = str(_make_shop(folder / "shop"))
-        doors = Doors(stack, state.secrets().tokens, postgres, clone_url, folder)
+        doors = Doors(stack, dict(postgres.tokens), postgres, clone_url, folder)
         try:
             yield doors
         finally:

@@ -89,7 +89,7 @@ async def test_a_run_survives_sigkill_at(
             **sandbox.environment,
             "DATABASE_URL": database.service,
             "RELAY_DATABASE_URL": database.relay,
-            "OWNER_DATABASE_URL": database.owner,
+            **postgres.token_variables(),
             "OPERATOR_DATABASE_URL": database.operator,
             "TEMPORAL_ADDRESS": temporal.address,
             "DEFAULT_MODEL": "scripted",
@@ -105,7 +105,7 @@ async def test_a_run_survives_sigkill_at(
         exits.push_async_callback(sandbox.server.stop)
         async with stacks.running(ASTRA_CRASH_POINT=point, ASTRA_CRASH_MARKER=str(marker)) as doomed:
             stack = await stacks.ready(doomed)
-            async with operator_clients(tmp_path / "state") as clients:
+            async with operator_clients(tmp_path / "state", {}) as clients:
                 slug = f"acme/shop-{secrets.token_hex(4)}"
                 told = Story(stack, clients, log, slug, tmp_path / "state", sandbox.url)
                 exits.push_async_callback(told.close)

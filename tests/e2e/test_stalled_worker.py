@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from services.cli.embedded import EmbeddedTemporal
-from services.cli.state import StateDirectory
 from tests.e2e.story import PATIENCE_SECONDS, Story
 
 
@@ -23,7 +22,7 @@ async def worker(
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """`astra serve worker`, as the chart runs it."""
     environment = {
-        "ASTRA_TOKEN": StateDirectory(told.state).secrets().tokens["worker"],
+        "ASTRA_TOKEN": "worker-token",
         "ASTRA_ADDRESS": told.stack.astra_address,
         "DISPATCHER_ADDRESS": told.stack.dispatcher_address,
         "MODELS_ADDRESS": told.stack.models_address,

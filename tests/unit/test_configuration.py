@@ -1,0 +1,50 @@
+"""Every setting a service reads is told to whoever copies `.env.example`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from gateway.settings import GatewaySettings
+from services.astra.principals import PRINCIPALS
+from services.astra.settings import AstraSettings
+from services.cli.configuration import ConfigurationMissing, token_variable, tokens
+from services.dispatcher.settings import DispatcherSettings
+from services.models.settings import ModelsSettings
+from services.tools.settings import ToolsSettings
+from services.worker.settings import WorkerSettings
+
+EXAMPLE = (Path(__file__).parents[2] / ".env.example").read_text()
+SETTINGS = (
+    AstraSettings,
+    DispatcherSettings,
+    GatewaySettings,
+    ModelsSettings,
+    ToolsSettings,
+    WorkerSettings,
+)
+
+
+def described() -> set[str]:
+    return set(re.findall(r"^#?([A-Z][A-Z0-9_]+)=", EXAMPLE, re.MULTILINE))
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=lambda each: each.__name__)
+def test_every_setting_is_described_in_the_example(settings):
+    read = {field.alias for field in settings.model_fields.values()}
+    assert set() == read - described()
+
+
+def test_every_described_variable_is_read_by_somebody():
+    read = {field.alias for settings in SETTINGS for field in settings.model_fields.values()}
+    read |= {token_variable(name) for name in PRINCIPALS}
+    read |= {"OWNER_DATABASE_URL", "OPERATOR_DATABASE_URL", "ASTRA_STATE"}
+    read |= {f"{role}_DATABASE_PASSWORD" for role in ("SERVICE", "RELAY", "OPERATOR")}
+    assert set() == described() - read
+
+
+def test_missing_tokens_are_named_all_at_once():
+    with pytest.raises(ConfigurationMissing, match=r"Set API_KEY: "):
+        tokens({token_variable(name): "t" for name in PRINCIPALS if name != "api"})
