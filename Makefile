@@ -45,8 +45,8 @@ bench: ## Measure start, smoke, turns, stop and history; prints figure, aim and 
 	@.venv/bin/python scripts/bench.py
 
 lock: ## Resolve the dependencies of pyproject.toml anew (needs uv)
-	@uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-emit-index-url pyproject.toml -o requirements.lock
-	@uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-emit-index-url pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock
+	@uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-strip-extras pyproject.toml -o requirements.lock
+	@uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-strip-extras pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock
 
 clean: ## Remove the environment and the local stack's state
 	@rm -rf .venv .astra
