@@ -9,6 +9,9 @@ from dotenv import dotenv_values
 
 from services.astra.principals import PRINCIPALS
 
+GITHUB = ("GITHUB_WEBHOOK_SECRET", "GITHUB_APP_ID", "GITHUB_APP_PRIVATE_KEY")
+"""What GitHub needs, all of it; with none of it set, the stand-in plays it."""
+
 
 class ConfigurationMissing(Exception):
     """Variables that are needed are not set."""

@@ -10,14 +10,11 @@ from dataclasses import dataclass
 
 import aiohttp
 
+from services.cli.configuration import GITHUB
 from services.cli.embedded import EmbeddedError, postgres_binary, temporal_binary
 from services.cli.state import NoStack, StateDirectory
 
 READY_SECONDS = 5
-REQUIRED_FOR = {
-    "github": ("GITHUB_WEBHOOK_SECRET", "GITHUB_APP_ID", "GITHUB_APP_PRIVATE_KEY"),
-    "model local": ("OPENAI_BASE_URL",),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +32,8 @@ async def examine(state: StateDirectory, environment: Mapping[str, str]) -> list
         Finding("ok", "python", f"{platform.python_version()} on {sys.platform} {platform.machine()}"),
         _program("git", shutil.which("git")),
         *_stores(environment),
-        *(_configured(subject, names, environment) for subject, names in REQUIRED_FOR.items()),
+        _github(environment),
+        _local_model(environment),
         *await _stack(state),
     ]
 
@@ -61,12 +59,19 @@ def _stores(environment: Mapping[str, str]) -> list[Finding]:
     return findings
 
 
-def _configured(subject: str, names: tuple[str, ...], environment: Mapping[str, str]) -> Finding:
-    missing = [name for name in names if not environment.get(name)]
+def _github(environment: Mapping[str, str]) -> Finding:
+    missing = [name for name in GITHUB if not environment.get(name)]
     if not missing:
-        return Finding("ok", subject, "configured")
-    instead = "; the stand-in takes its place" if subject == "github" else ""
-    return Finding("off", subject, f"set {', '.join(missing)}{instead}")
+        return Finding("ok", "github", "configured")
+    if len(missing) == len(GITHUB):
+        return Finding("off", "github", f"set {', '.join(GITHUB)}; `astra up` plays it until then")
+    return Finding("missing", "github", f"half configured, so off: set {', '.join(missing)} too")
+
+
+def _local_model(environment: Mapping[str, str]) -> Finding:
+    if environment.get("OPENAI_BASE_URL"):
+        return Finding("ok", "model local", "OPENAI_BASE_URL names its server")
+    return Finding("off", "model local", "set OPENAI_BASE_URL to an OpenAI-compatible server")
 
 
 async def _stack(state: StateDirectory) -> list[Finding]:

@@ -24,7 +24,7 @@ from gateway.settings import GatewaySettings
 from services.astra.migrate import RolePasswords, migrate
 from services.astra.seed import seed
 from services.astra.settings import AstraSettings
-from services.cli.configuration import tokens, wanted
+from services.cli.configuration import GITHUB, tokens, wanted
 from services.cli.embedded import SUPERUSER, EmbeddedPostgres, EmbeddedTemporal
 from services.cli.sandbox import Sandbox, start_sandbox
 from services.cli.state import RunningStack, Secrets, StateDirectory
@@ -154,8 +154,8 @@ async def _database(
 async def _sandbox(
     exits: AsyncExitStack, secrets: Secrets, ports: Ports, environment: Mapping[str, str]
 ) -> Sandbox | None:
-    """The stand-in, unless the environment configures the real GitHub."""
-    if environment.get("GITHUB_WEBHOOK_SECRET"):
+    """The stand-in, unless the environment configures the real GitHub, even by half: then that is off."""
+    if any(environment.get(name) for name in GITHUB):
         return None
     sandbox = await start_sandbox(
         webhook_secret=secrets.webhook_secret, app_private_key=secrets.app_private_key, port=ports.sandbox
@@ -218,6 +218,7 @@ async def _services(
         worker_address = (
             await exits.enter_async_context(services.worker.main.running(worker_settings))
         ).address
+    known["WORKER_ADDRESS"] = worker_address
     door = await exits.enter_async_context(
         gateway.main.running(settings(GatewaySettings, "gateway", GATEWAY_PORT=ports.gateway))
     )

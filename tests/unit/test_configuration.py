@@ -10,7 +10,9 @@ import pytest
 from gateway.settings import GatewaySettings
 from services.astra.principals import PRINCIPALS
 from services.astra.settings import AstraSettings
-from services.cli.configuration import ConfigurationMissing, token_variable, tokens
+from services.cli.configuration import GITHUB, ConfigurationMissing, token_variable, tokens
+from services.cli.doctor import examine
+from services.cli.state import StateDirectory
 from services.dispatcher.settings import DispatcherSettings
 from services.models.settings import ModelsSettings
 from services.tools.settings import ToolsSettings
@@ -43,6 +45,16 @@ def test_every_described_variable_is_read_by_somebody():
     read |= {"OWNER_DATABASE_URL", "OPERATOR_DATABASE_URL", "ASTRA_STATE"}
     read |= {f"{role}_DATABASE_PASSWORD" for role in ("SERVICE", "RELAY", "OPERATOR")}
     assert set() == described() - read
+
+
+@pytest.mark.parametrize(
+    ("given", "verdict"),
+    [((), "off"), (("GITHUB_APP_ID",), "missing"), (GITHUB, "ok")],
+    ids=["nothing", "half of it", "all of it"],
+)
+async def test_the_doctor_calls_a_half_configured_source_missing(given, verdict, tmp_path):
+    findings = await examine(StateDirectory(tmp_path), dict.fromkeys(given, "set"))
+    assert [verdict] == [each.verdict for each in findings if each.subject == "github"]
 
 
 def test_missing_tokens_are_named_all_at_once():
