@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from sqlalchemy import select
 
 from aucert.astra.v1.principal_pb2 import Principal as PrincipalMessage
@@ -12,7 +10,7 @@ from services.astra.errors import TenantNotFound, TokenInvalid
 from services.astra.tables import Principal, Tenant
 from services.common import caller
 from services.common.database import Database
-from services.common.identity import REMEMBERED_MAX, REMEMBERED_SECONDS, token_digest
+from services.common.identity import Authenticator
 
 
 class PrincipalStore:
@@ -42,22 +40,13 @@ class PrincipalStore:
         return str(row.id), row.slug
 
 
-class LocalAuthenticator:
+class LocalAuthenticator(Authenticator):
     """Astra's own door: what RemoteAuthenticator asks of Astra, asked of the record."""
 
     def __init__(self, principals: PrincipalStore) -> None:
+        super().__init__()
         self._principals = principals
-        self._known: dict[bytes, tuple[float, caller.Principal]] = {}
 
-    async def principal(self, token: str) -> caller.Principal:
-        """The principal of a token, remembered for REMEMBERED_SECONDS. Raises TokenInvalid."""
-        digest = token_digest(token)
-        known = self._known.get(digest)
-        if known and known[0] > time.monotonic():
-            return known[1]
-        message = await self._principals.of_token(digest)
-        found = caller.Principal(message.name, message.tenant_id, frozenset(message.scopes))
-        if len(self._known) >= REMEMBERED_MAX:
-            self._known.clear()
-        self._known[digest] = (time.monotonic() + REMEMBERED_SECONDS, found)
-        return found
+    async def _find(self, digest: bytes) -> caller.Principal:
+        found = await self._principals.of_token(digest)
+        return caller.Principal(found.name, found.tenant_id, frozenset(found.scopes))
