@@ -21,25 +21,33 @@ _RECONNECT = [("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_b
 
 
 def build(settings: GatewaySettings) -> web.Application:
-    """The application; its channels open and close with it."""
+    """The application. Its channels are made when it starts up, connect when first used, close at its end."""
     app = web.Application(middlewares=[answering], client_max_size=settings.webhook_body_bytes_max)
     app.add_routes(routes())
 
     async def parts(app: web.Application) -> AsyncIterator[None]:
         token = settings.astra_token.get_secret_value()
-        dispatcher = connect(settings.dispatcher_address, token)
-        astra = connect(settings.astra_address, token)
+        addresses = {
+            "dispatcher": settings.dispatcher_address,
+            "astra": settings.astra_address,
+            "models": settings.models_address,
+            "tools": settings.tools_address,
+            "worker": settings.worker_address,
+        }
+        channels = {name: connect(address, token) for name, address in addresses.items() if address}
         # Tasks are asked for with the caller's own token, so this channel adds none.
         callers = grpc.aio.insecure_channel(settings.dispatcher_address, options=_RECONNECT)
-        batcher = Batcher(DispatcherServiceStub(dispatcher))
+        dispatcher = DispatcherServiceStub(channels["dispatcher"])
+        batcher = Batcher(dispatcher)
         app[PARTS] = Parts(
             batcher=batcher,
+            dispatcher=dispatcher,
             callers_dispatcher=DispatcherServiceStub(callers),
-            health={"dispatcher": HealthStub(dispatcher), "astra": HealthStub(astra)},
+            health={name: HealthStub(channel) for name, channel in channels.items()},
         )
         yield
         await batcher.close()
-        for channel in (dispatcher, astra, callers):
+        for channel in (*channels.values(), callers):
             await channel.close()
 
     app.cleanup_ctx.append(parts)

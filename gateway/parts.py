@@ -21,6 +21,7 @@ class Parts:
     """`callers_dispatcher` calls with the token given to each call; `health` maps service names to stubs."""
 
     batcher: Batcher
+    dispatcher: DispatcherServiceAsyncStub
     callers_dispatcher: DispatcherServiceAsyncStub
     health: Mapping[str, HealthStub]
 

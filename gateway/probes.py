@@ -11,9 +11,11 @@ from aiohttp import web
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from aucert.dispatcher.v1.dispatcher_service_pb2 import ListSourcesRequest
 from gateway.parts import PARTS, Parts
 
 CHECK_TIMEOUT_SECONDS = 2.0
+NEEDED_TO_ACCEPT = frozenset({"dispatcher", "astra"})
 
 
 async def live(_request: web.Request) -> web.Response:
@@ -22,13 +24,22 @@ async def live(_request: web.Request) -> web.Response:
 
 
 async def ready(request: web.Request) -> web.Response:
-    """200 when work can be accepted and handled; else 503 naming what is missing."""
+    """200 while work can be accepted, else 503.
+
+    `missing` names all that are away, those included without which accepted work waits. `sources` says which
+    sources of webhooks are on and what the others miss; null: the dispatcher could not be asked.
+    """
     parts = request.app[PARTS]
-    answers = await asyncio.gather(*(_serving(parts, name) for name in parts.health))
+    sources, *answers = await asyncio.gather(
+        _sources(parts), *(_serving(parts, name) for name in parts.health)
+    )
     missing = [name for name, serving in zip(parts.health, answers, strict=True) if not serving]
-    status = HTTPStatus.SERVICE_UNAVAILABLE if missing else HTTPStatus.OK
-    response = web.json_response({"ready": not missing, "missing": missing}, status=status)
-    if missing:
+    is_ready = NEEDED_TO_ACCEPT.isdisjoint(missing)
+    response = web.json_response(
+        {"ready": is_ready, "missing": missing, "sources": sources},
+        status=HTTPStatus.OK if is_ready else HTTPStatus.SERVICE_UNAVAILABLE,
+    )
+    if not is_ready:
         response.headers["Retry-After"] = "5"
     return response
 
@@ -36,6 +47,14 @@ async def ready(request: web.Request) -> web.Response:
 async def metrics(_request: web.Request) -> web.Response:
     """Prometheus' text format."""
     return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+async def _sources(parts: Parts) -> list[dict[str, object]] | None:
+    try:
+        answer = await parts.dispatcher.ListSources(ListSourcesRequest(), timeout=CHECK_TIMEOUT_SECONDS)
+    except grpc.aio.AioRpcError:
+        return None
+    return [{"name": each.name, "on": each.on, "off_reason": each.off_reason} for each in answer.sources]
 
 
 async def _serving(parts: Parts, name: str) -> bool:

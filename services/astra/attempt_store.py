@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from google.protobuf.message import Message
-from sqlalchemy import func, select
+from sqlalchemy import ScalarSelect, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from aucert.astra.v1 import task_event_pb2
@@ -11,13 +13,13 @@ from aucert.astra.v1.task_run_service_pb2 import BeginAttemptResponse
 from services.astra import convert
 from services.astra.domain import Status, Step, step
 from services.astra.follow_ups import take_follow_ups
-from services.astra.ledger import open_calls
 from services.astra.record import RunHead, add_events, change, hold
 from services.astra.registry_store import read_agents, read_repository
 from services.astra.spend import abandon_open
-from services.astra.tables import Agent, Repository, TaskRun, TranscriptTurn
+from services.astra.tables import Agent, Repository, TaskRun, ThreadPost, TranscriptTurn
 from services.astra.task_run_store import run_on_record
-from services.astra.turns import append_said, calls_in, read_turns, said_by_user
+from services.astra.thread_post_store import ANSWER
+from services.astra.turns import append_said, read_turns, said_by_user
 from services.common.database import Database
 
 
@@ -51,6 +53,8 @@ async def _take_over(connection: AsyncConnection, run: RunHead, worker: str) -> 
     began: Message = task_event_pb2.AgentStarted(model_alias=run.model_alias, worker=worker)
     if run.attempt_fence > 0:
         began = task_event_pb2.AttemptRestarted(fence=fence, worker=worker, abandoned_calls=len(abandoned))
+    # The time an agent may take begins with its work, however long the queue was.
+    first = {} if run.attempt_fence > 0 else {"deadline_time": _working_deadline(run.agent_id)}
     taken = await change(
         connection,
         run.id,
@@ -63,9 +67,15 @@ async def _take_over(connection: AsyncConnection, run: RunHead, worker: str) -> 
         estimated_cost_usd_micros=TaskRun.estimated_cost_usd_micros + sum(abandoned),
         # Begun by itself, it answers for itself: the run it was folded into did not live to do so.
         answered_by_task_run_id=None,
+        **first,
     )
     await add_events(connection, taken, [convert.new_event(began)])
     return taken
+
+
+def _working_deadline(agent_id: str) -> ScalarSelect[datetime]:
+    timeout = func.make_interval(0, 0, 0, 0, 0, 0, Agent.run_timeout_seconds)
+    return select(func.now() + timeout).where(Agent.id == agent_id).scalar_subquery()
 
 
 async def _last_turn(connection: AsyncConnection, run: RunHead) -> tuple[int, str]:
@@ -85,8 +95,7 @@ async def _last_turn(connection: AsyncConnection, run: RunHead) -> tuple[int, st
 
 async def _gathered(connection: AsyncConnection, run: RunHead) -> BeginAttemptResponse:
     task_run = await run_on_record(connection, run.id)
-    turns = await read_turns(connection, run.id)
-    _, calls = await open_calls(connection, run.id)
+    answer = select(ThreadPost.id).where(ThreadPost.task_run_id == run.id, ThreadPost.kind == ANSWER).limit(1)
     return BeginAttemptResponse(
         task_run=task_run,
         fence=run.attempt_fence,
@@ -94,6 +103,6 @@ async def _gathered(connection: AsyncConnection, run: RunHead) -> BeginAttemptRe
         repository=await read_repository(connection, Repository.id == task_run.repository_id)
         if task_run.repository_id
         else None,
-        turns=turns,
-        open_call_ids=[call.call_id for call in calls_in(turns[-1].message) if call.call_id in (calls or {})],
+        turns=await read_turns(connection, run.id),
+        answer_begun=(await connection.execute(answer)).one_or_none() is not None,
     )

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
 from sqlalchemy import BigInteger, cast, extract, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from aucert.astra.v1 import task_event_pb2
 from aucert.astra.v1.task_run_pb2 import TaskRun as TaskRunMessage
+from aucert.astra.v1.thread_post_pb2 import ThreadPost
 from services.astra import convert
 from services.astra.domain import DEADLINE_EXCEEDED, Ending, Outcome, Status, Step, step
 from services.astra.errors import TaskRunCompleted
@@ -15,7 +19,11 @@ from services.astra.spend import abandon_open
 from services.astra.storable import storable
 from services.astra.tables import TaskRun, TranscriptTurn
 from services.astra.task_run_store import run_on_record
+from services.astra.thread_post_store import ANSWER, parts_on_record
 from services.common.database import Database
+
+ANSWER_SETTLES = timedelta(minutes=5)
+"""Longer than a worker takes to post an answer, a lost one's successor included."""
 
 
 class EndingStore:
@@ -38,7 +46,11 @@ class EndingStore:
             return await run_on_record(connection, task_run_id)
 
     async def expire(self, tenant_id: str, task_run_id: str) -> bool:
-        """End a run that is past its deadline, fencing out whoever works on it; False when it is not."""
+        """End a run that is past its deadline, fencing out whoever works on it; False when it is not.
+
+        One whose answer is in the thread has succeeded. One whose answer is being posted is left alone for
+        ANSWER_SETTLES, so that it does not fail while people begin to read it.
+        """
         async with self._database.tenant(tenant_id) as connection:
             run = await hold(connection, task_run_id)
             overdue = select(TaskRun.id).where(
@@ -46,9 +58,27 @@ class EndingStore:
             )
             if (await connection.execute(overdue)).one_or_none() is None:
                 return False
+            answer = await parts_on_record(connection, task_run_id, ANSWER)
+            if not _is_posted(answer) and any(_begun(part) > run.now - ANSWER_SETTLES for part in answer):
+                return False
             await change(connection, task_run_id, attempt_fence=TaskRun.attempt_fence + 1)
-            await _end_with_folded(connection, run, Ending(Outcome.FAILURE, DEADLINE_EXCEEDED))
+            await _end_with_folded(connection, run, _ending_at_deadline(answer))
             return True
+
+
+def _begun(part: ThreadPost) -> datetime:
+    return part.created_time.ToDatetime(UTC)
+
+
+def _is_posted(answer: Sequence[ThreadPost]) -> bool:
+    return bool(answer) and all(part.posted for part in answer)
+
+
+def _ending_at_deadline(answer: Sequence[ThreadPost]) -> Ending:
+    text = "".join(part.text for part in answer)
+    if _is_posted(answer):
+        return Ending(Outcome.SUCCESS, text=text, reply_url=answer[0].url)
+    return Ending(Outcome.FAILURE, DEADLINE_EXCEEDED, text)
 
 
 async def _end_with_folded(connection: AsyncConnection, run: RunHead, ending: Ending) -> None:

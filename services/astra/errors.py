@@ -77,6 +77,18 @@ class TransitionImpossible(Refused):
         )
 
 
+class AnswerBegun(Refused):
+    """The run's answer may be in the thread already: a notice that there is none would contradict it."""
+
+    reason = TransitionImpossible.reason
+
+    def __init__(self, task_run_id: str) -> None:
+        super().__init__(
+            "The answer of this run is already on its way into the thread. Finish it.",
+            metadata={"task_run_id": task_run_id},
+        )
+
+
 class FenceStale(Refused):
     """A newer attempt holds the run."""
 

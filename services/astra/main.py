@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 from aucert.astra.v1.agent_service_pb2_grpc import add_AgentServiceServicer_to_server
 from aucert.astra.v1.budget_service_pb2_grpc import add_BudgetServiceServicer_to_server
@@ -57,9 +59,16 @@ async def running(settings: AstraSettings) -> AsyncIterator[RunningServer]:
             port=settings.port,
             registrations=_registrations(database, relay, notifications, principals),
             authenticator=LocalAuthenticator(principals),
-            dependencies=[Dependency("database", database.ping)],
+            dependencies=[Dependency("postgresql", partial(_ping, database, relay))],
         )
-        yield await stack.enter_async_context(server)
+        running_server = await stack.enter_async_context(server)
+        stack.callback(notifications.end_watches)  # first of all, so that draining waits for no stream
+        yield running_server
+
+
+async def _ping(*databases: Database) -> None:
+    """Raise unless PostgreSQL answers as every role: tokens are looked up as another than runs."""
+    await asyncio.gather(*(database.ping() for database in databases))
 
 
 def _registrations(

@@ -17,6 +17,7 @@ import structlog
 from psycopg import sql
 
 from services.astra.record import CHANGED_CHANNEL, STOP_CHANNEL
+from services.common.errors import Unavailable
 
 PENDING_MAX = 1_000
 """Most ids kept for a watcher that is behind; past that it reads everything again."""
@@ -40,10 +41,11 @@ class Changes:
 
 @dataclass(eq=False, slots=True)
 class Watch:
-    """One watcher's view of a channel: the payloads that begin with `prefix`."""
+    """One watcher's view of a channel: the payloads that begin with `prefix`. `ended`: no more will come."""
 
     channel: str
     prefix: str
+    ended: bool = False
     _ids: set[str] = field(default_factory=set)
     _everything: bool = False
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
@@ -61,9 +63,16 @@ class Watch:
         self._everything = True
         self._wake.set()
 
+    def end(self) -> None:
+        """Let the watcher go."""
+        self.ended = True
+        self._wake.set()
+
     async def changes(self) -> Changes:
-        """Wait until there is something, and take it."""
+        """Wait until there is something, and take it. Raises Unavailable once the process leaves."""
         await self._wake.wait()
+        if self.ended:
+            raise Unavailable("This process leaves. Watch again to reach another.")
         self._wake.clear()
         found = Changes(self._ids, self._everything)
         self._ids, self._everything = set(), False
@@ -76,6 +85,7 @@ class Notifications:
     def __init__(self, url: str) -> None:
         self._url = url
         self._watches: set[Watch] = set()
+        self._leaving = False
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
@@ -92,11 +102,19 @@ class Notifications:
     def watch(self, channel: str, prefix: str = "") -> Iterator[Watch]:
         """Watch a channel. Look at the record after entering: what happens from then on is told."""
         watch = Watch(channel, prefix)
+        if self._leaving:
+            watch.end()
         self._watches.add(watch)
         try:
             yield watch
         finally:
             self._watches.discard(watch)
+
+    def end_watches(self) -> None:
+        """Let all watchers go, and those that come, so that a server drains without waiting for them."""
+        self._leaving = True
+        for watch in self._watches:
+            watch.end()
 
     async def _listen_forever(self) -> None:
         pause = RECONNECT_SECONDS_MIN

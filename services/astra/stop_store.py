@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import func, select, update
+from sqlalchemy import and_, func, or_, select, update
 
 from aucert.astra.v1 import task_event_pb2
 from services.astra import convert
@@ -24,7 +24,8 @@ class StopStore:
     ) -> list[str]:
         """Ask the unfinished runs of a thread from before a place in it, or one of them, to stop.
 
-        Returns all that are asked, those asked before included, in the order of the thread.
+        Returns all that are asked, those asked before included, in the order of the thread. One asked by name
+        stops alone: what was folded into it goes on, and so does the run it was folded into.
         """
         query = (
             select(TaskRun.id, TaskRun.stop_requested_time)
@@ -36,15 +37,17 @@ class StopStore:
             query = query.where(TaskRun.id == task_run_id)
         async with self._database.tenant(tenant_id) as connection:
             asked = (await connection.execute(query)).all()
-            # Folded in, but said after the stop: it gets a run of its own again.
-            await connection.execute(
-                update(TaskRun)
-                .where(
-                    UNFINISHED,
-                    TaskRun.thread_seq >= before_seq,
-                    TaskRun.answered_by_task_run_id.in_([run.id for run in asked]),
+            asked_ids = [run.id for run in asked]
+            folded_into_them = TaskRun.answered_by_task_run_id.in_(asked_ids)
+            # What the stop does not reach gets a run of its own again.
+            if task_run_id:
+                unfolded = or_(
+                    TaskRun.id.in_(asked_ids), and_(folded_into_them, TaskRun.stop_requested_time.is_(None))
                 )
-                .values(answered_by_task_run_id=None)
+            else:
+                unfolded = and_(folded_into_them, TaskRun.thread_seq >= before_seq)
+            await connection.execute(
+                update(TaskRun).where(UNFINISHED, unfolded).values(answered_by_task_run_id=None)
             )
             for each in asked:
                 if each.stop_requested_time is None:
@@ -52,7 +55,7 @@ class StopStore:
                     stop = task_event_pb2.StopRequested(requester=storable(requester))
                     await add_events(connection, run, [convert.new_event(stop)])
                     await connection.execute(select(func.pg_notify(STOP_CHANNEL, each.id)))
-        return [each.id for each in asked]
+        return asked_ids
 
     async def asked_and_unfinished(self) -> list[str]:
         """The unfinished runs of all tenants that are asked to stop."""

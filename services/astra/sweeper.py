@@ -13,7 +13,7 @@ from services.astra.ending_store import EndingStore
 from services.astra.record import UNFINISHED
 from services.astra.tables import TaskRun
 from services.common.database import Database
-from services.common.errors import ServiceError
+from services.common.errors import ServiceError, Unavailable
 
 INTERVAL_SECONDS = 60.0
 RUNS_A_SWEEP = 500
@@ -56,8 +56,16 @@ class Sweeper:
         )
         async with self._relay.transaction() as connection:
             overdue = (await connection.execute(query)).all()
-        ended = [await self._endings.expire(run.tenant_id, run.id) for run in overdue]
-        return sum(ended)
+        return sum([await self._expire(run.tenant_id, run.id) for run in overdue])
+
+    async def _expire(self, tenant_id: str, task_run_id: str) -> bool:
+        try:
+            return await self._endings.expire(tenant_id, task_run_id)
+        except Unavailable:  # the record is away: so it is for all others
+            raise
+        except Exception:
+            log.exception("expire_failed", task_run_id=task_run_id)
+            return False
 
     async def _forever(self) -> None:
         while True:

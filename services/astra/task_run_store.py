@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, Select, func, literal, select, tuple_
+from sqlalchemy import Select, func, literal, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -37,6 +37,9 @@ from services.astra.tables import Agent, Repository, TaskEvent, TaskRun
 from services.common.database import Database
 
 RunKey = tuple[datetime, str]
+QUEUED_DAYS_MAX = 7
+"""How long a run may wait for its first attempt: longer than the workers or Temporal are ever away, so that
+what was accepted is begun when they return, and short enough that nobody gets an answer they gave up on."""
 
 
 class TaskRunStore:
@@ -51,14 +54,14 @@ class TaskRunStore:
         Raises AgentNotFound, RepositoryNotFound, TaskRunTaken.
         """
         async with self._database.tenant(tenant_id) as connection:
-            agent = await _agent(connection, request.agent_slug)
+            agent_id = await _agent_id(connection, request.agent_slug)
             await _check_repository(connection, request.repository_id)
             created = await connection.execute(
                 insert(TaskRun)
                 .values(
                     id=request.task_run_id,
                     tenant_id=tenant_id,
-                    agent_id=agent.id,
+                    agent_id=agent_id,
                     thread_id=request.thread_id,
                     thread_event_id=request.thread_event_id,
                     thread_seq=request.thread_seq,
@@ -72,7 +75,7 @@ class TaskRunStore:
                     requester=storable(request.requester),
                     source_url=storable(request.source_url),
                     repository_id=request.repository_id or None,
-                    deadline_time=func.now() + timedelta(seconds=agent.run_timeout_seconds),
+                    deadline_time=func.now() + timedelta(days=QUEUED_DAYS_MAX),
                 )
                 .on_conflict_do_nothing()
                 .returning(TaskRun.id)
@@ -217,12 +220,11 @@ async def read_events(
     return [convert.task_event(row) for row in await connection.execute(query)]
 
 
-async def _agent(connection: AsyncConnection, slug: str) -> Row[str, int]:
-    query = select(Agent.id, Agent.run_timeout_seconds).where(Agent.slug == slug)
-    agent = (await connection.execute(query)).one_or_none()
-    if agent is None:
+async def _agent_id(connection: AsyncConnection, slug: str) -> str:
+    agent_id = (await connection.execute(select(Agent.id).where(Agent.slug == slug))).scalar_one_or_none()
+    if agent_id is None:
         raise AgentNotFound(slug)
-    return agent
+    return agent_id
 
 
 async def _check_repository(connection: AsyncConnection, repository_id: str) -> None:

@@ -12,13 +12,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from aucert.astra.v1.thread_post_pb2 import ThreadPost as ThreadPostMessage
 from services.astra import convert
 from services.astra.domain import Status
-from services.astra.errors import TaskRunCompleted, ThreadPostNotFound
+from services.astra.errors import AnswerBegun, TaskRunCompleted, ThreadPostNotFound
 from services.astra.record import RunHead, hold
 from services.astra.storable import storable
 from services.astra.tables import ThreadPost
 from services.common.database import Database
 
 ANSWER = "answer"
+CONTRADICTING = frozenset({"notice_failed", "notice_cancelled"})
+"""Notices that say there is no answer."""
 
 
 class ThreadPostStore:
@@ -32,20 +34,22 @@ class ThreadPostStore:
     ) -> tuple[list[ThreadPostMessage], bool]:
         """Write down the parts of a post, or find those of this kind already there; True: written now.
 
-        A run that is over may still get its notice, but no answer. Raises FenceStale, TaskRunCompleted,
-        TaskRunNotFound.
+        A run that is over may still get its notice, but no answer; one whose answer is written down gets no
+        notice that would contradict it. Raises AnswerBegun, FenceStale, TaskRunCompleted, TaskRunNotFound.
         """
         async with self._database.tenant(tenant_id) as connection:
             run = await hold(connection, task_run_id, fence=fence)
-            known = await _parts(connection, task_run_id, kind)
+            known = await parts_on_record(connection, task_run_id, kind)
             if known:
                 return known, False
             if kind == ANSWER and run.status == Status.COMPLETED:
                 raise TaskRunCompleted(task_run_id, run.outcome or "")
+            if kind in CONTRADICTING and await parts_on_record(connection, task_run_id, ANSWER):
+                raise AnswerBegun(task_run_id)
             await connection.execute(
                 insert(ThreadPost), [_part_row(run, kind, part, text) for part, text in enumerate(parts)]
             )
-            return await _parts(connection, task_run_id, kind), True
+            return await parts_on_record(connection, task_run_id, kind), True
 
     async def finish(self, tenant_id: str, thread_post_id: str, *, external_id: str, url: str) -> None:
         """Note that the vendor has a part; repeating it changes nothing. Raises ThreadPostNotFound."""
@@ -64,7 +68,10 @@ class ThreadPostStore:
                 raise ThreadPostNotFound(thread_post_id)
 
 
-async def _parts(connection: AsyncConnection, task_run_id: str, kind: str) -> list[ThreadPostMessage]:
+async def parts_on_record(
+    connection: AsyncConnection, task_run_id: str, kind: str
+) -> list[ThreadPostMessage]:
+    """The parts of a post in order; none: it was never begun."""
     query = (
         select(ThreadPost.__table__)
         .where(ThreadPost.task_run_id == task_run_id, ThreadPost.kind == kind)

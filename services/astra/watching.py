@@ -27,7 +27,10 @@ RUNS_A_READ = 200
 
 
 class Watching:
-    """The streams. Each lives until its reader leaves, a run's until the run is over."""
+    """The streams. Each lives until its reader leaves, a run's until the run is over.
+
+    All end with Unavailable when this process leaves: their readers go on with another.
+    """
 
     def __init__(
         self, database: Database, notifications: Notifications, runs_on_record: TaskRunStore, stops: StopStore

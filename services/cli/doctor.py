@@ -85,7 +85,10 @@ async def _stack(state: StateDirectory) -> list[Finding]:
             aiohttp.ClientSession(timeout=timeout) as session,
             session.get(f"{stack.gateway_url}/readyz") as response,
         ):
-            verdict = "ok" if response.status == 200 else "missing"
-            return [Finding(verdict, "stack", f"{stack.gateway_url} {(await response.text()).strip()}")]
-    except (TimeoutError, aiohttp.ClientError) as error:
+            told = await response.json()
+    except (aiohttp.ClientError, TimeoutError) as error:
         return [Finding("missing", "stack", f"{stack.gateway_url} does not answer: {type(error).__name__}")]
+    missing: list[str] = told["missing"]
+    if missing:
+        return [Finding("missing", "stack", f"{stack.gateway_url}, without {', '.join(missing)}")]
+    return [Finding("ok", "stack", stack.gateway_url)]

@@ -1,6 +1,7 @@
 """Whom a Markdown comment speaks to and what it asks for: mentions, commands, stop, model tags.
 
 Only what a reader sees as the author's own words counts: not code, not quotes, not HTML comments.
+Anybody can send 64 KiB of anything here, so everything takes time in proportion to the text's length.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ from collections.abc import Mapping
 from services.dispatcher.domain import TEXT_CHARS_MAX
 
 TAGS_MAX = 32
+STOP_CHARS_MAX = 200
 
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 _QUOTE = re.compile(r" {0,3}>")
 _HTML_COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
-_INLINE_CODE = re.compile(r"(?<!`)(`+)(?!`).*?(?<!`)\1(?!`)", re.DOTALL)
+_BACKTICKS = re.compile(r"`+")
 _TAG = re.compile(r"(?<!\])\[([A-Za-z0-9][\w.-]{0,63})\](?![(\[:])")
 
 
@@ -33,7 +35,25 @@ def own_words(markdown: str) -> str:
             fence = mark
         elif not _QUOTE.match(line):
             kept.append(line)
-    return _INLINE_CODE.sub(" ", _HTML_COMMENT.sub(" ", "\n".join(kept)))
+    return _without_inline_code(_HTML_COMMENT.sub(" ", "\n".join(kept)))
+
+
+def _without_inline_code(text: str) -> str:
+    """Inline code ends at the next run of as many backticks as it began with; without one it is none."""
+    runs = [found.span() for found in _BACKTICKS.finditer(text)]
+    nearest: dict[int, int] = {}
+    closing: dict[int, int] = {}
+    for begin, end in reversed(runs):
+        if end - begin in nearest:
+            closing[begin] = nearest[end - begin]
+        nearest[end - begin] = end
+    kept: list[str] = []
+    read_to = 0
+    for begin, _ in runs:
+        if begin >= read_to and begin in closing:
+            kept.append(text[read_to:begin])
+            read_to = closing[begin]
+    return " ".join([*kept, text[read_to:]])
 
 
 def addressed_agent(words: str, handles: Mapping[str, str]) -> str | None:
@@ -53,10 +73,11 @@ def addressed_agent(words: str, handles: Mapping[str, str]) -> str | None:
 
 def asks_to_stop(words: str, handles: Mapping[str, str]) -> bool:
     """Whether the words are `@handle stop` or `/handle stop` and nothing else."""
+    said = words.strip()
+    if not handles or len(said) > STOP_CHARS_MAX:
+        return False
     names = "|".join(re.escape(name) for name in handles)
-    return bool(handles) and bool(
-        re.fullmatch(rf"\s*[@/](?:{names})[,:]?\s+stop\s*[.!]*\s*", words, re.IGNORECASE)
-    )
+    return bool(re.fullmatch(rf"[@/](?:{names})[,:]?\s+stop[\s.!]*", said, re.IGNORECASE))
 
 
 def model_tags(words: str) -> tuple[str, ...]:

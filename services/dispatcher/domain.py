@@ -23,6 +23,19 @@ class SourceName(StrEnum):
     MANUAL = "manual"
 
 
+@dataclass(frozen=True, slots=True)
+class SourceState:
+    """Whether a source of webhooks is taken from. `off_reason` names what is missing; empty: it is on."""
+
+    name: SourceName
+    off_reason: str
+
+    @property
+    def on(self) -> bool:
+        """Whether nothing is missing."""
+        return not self.off_reason
+
+
 class EventKind(StrEnum):
     """What a person did: said something, or asked to stop."""
 

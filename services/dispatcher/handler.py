@@ -71,6 +71,9 @@ class Handler:
                     return
                 async with asyncio.timeout(self._inbox.lease_seconds * HANDLING_SHARE):
                     await self._steps(delivery)
+            except asyncio.CancelledError:  # we are being stopped: no fault of the delivery, and no death
+                await asyncio.shield(self._let_go(delivery))
+                raise
             except Exception as error:  # noqa: BLE001 - whatever it is, the delivery goes back or to its end
                 await self._give_back(delivery, error)
 
@@ -118,6 +121,12 @@ class Handler:
                 await self._bury(delivery, known.reason, attempts)
             else:
                 await self._retry(delivery, known.reason, delay=_backoff(attempts), attempts=attempts)
+        except Exception as lost:  # noqa: BLE001 - the lease runs out and another relay takes it up
+            log.warning("delivery_left", delivery_id=delivery.id, reason=_as_service_error(lost).reason)
+
+    async def _let_go(self, delivery: LeasedDelivery) -> None:
+        try:
+            await self._retry(delivery, "CUT", delay=timedelta(0), attempts=delivery.attempts)
         except Exception as lost:  # noqa: BLE001 - the lease runs out and another relay takes it up
             log.warning("delivery_left", delivery_id=delivery.id, reason=_as_service_error(lost).reason)
 

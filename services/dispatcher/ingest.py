@@ -18,7 +18,7 @@ from aucert.dispatcher.v1.delivery_pb2 import Delivery, IngestResult
 from services.common.crashpoints import CrashPoint, reach
 from services.common.errors import from_rpc
 from services.dispatcher import metrics
-from services.dispatcher.domain import NewDelivery, SourceName
+from services.dispatcher.domain import NewDelivery, SourceName, SourceState
 from services.dispatcher.inbox_store import InboxStore
 from services.dispatcher.relay import Relay
 from services.dispatcher.sources import github
@@ -48,12 +48,21 @@ class Admitted:
 
 
 class Ingest:
-    """Keeps webhooks. `github_secret` empty: the source is off."""
+    """Keeps webhooks of the sources that are on."""
 
-    def __init__(self, inbox: InboxStore, tenants: Tenants, relay: Relay, *, github_secret: str) -> None:
+    def __init__(
+        self,
+        inbox: InboxStore,
+        tenants: Tenants,
+        relay: Relay,
+        *,
+        github: SourceState,
+        github_secret: str,
+    ) -> None:
         self._inbox = inbox
         self._tenants = tenants
         self._relay = relay
+        self._github = github
         self._github_secret = github_secret
 
     async def take(self, deliveries: Sequence[Delivery]) -> list[IngestResult]:
@@ -80,7 +89,11 @@ class Ingest:
 
     async def _admit(self, delivery: Delivery) -> Admitted | IngestResult:
         headers = {each.name.lower(): each.value for each in delivery.headers}
-        verdict = self._check(delivery, headers)
+        try:
+            verdict = self._check(delivery, headers)
+        except Exception as error:  # a delivery nobody foresaw must not cost its neighbours in the batch
+            log.error("delivery_not_read", source=delivery.source, exc_info=error)
+            verdict = _NOT_READ
         if verdict is None:
             return _pong()
         if isinstance(verdict, NewDelivery):
@@ -97,9 +110,9 @@ class Ingest:
         """The delivery as it is to be kept, or why not; None for a ping, which needs no keeping."""
         if delivery.source != SourceName.GITHUB:
             return Refused(HTTPStatus.NOT_FOUND, "SOURCE_UNKNOWN", "No source has this name.")
-        if not self._github_secret:
+        if not self._github.on:
             return Refused(
-                HTTPStatus.NOT_FOUND, "SOURCE_OFF", "GitHub is off here: GITHUB_WEBHOOK_SECRET is not set."
+                HTTPStatus.NOT_FOUND, "SOURCE_OFF", f"GitHub is off here: {self._github.off_reason}."
             )
         if not github.is_genuine(self._github_secret, headers, delivery.body):
             return Refused(
@@ -135,6 +148,11 @@ class Ingest:
             if from_rpc(error).reason == "TENANT_NOT_FOUND":
                 return None
             raise
+
+
+_NOT_READ = Refused(
+    HTTPStatus.BAD_REQUEST, "DELIVERY_NOT_READ", "This delivery could not be read; the log here says why."
+)
 
 
 def _accepted(delivery_id: str) -> IngestResult:

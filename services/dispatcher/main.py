@@ -88,7 +88,10 @@ async def running(
                 )
             ],
             authenticator=RemoteAuthenticator(PrincipalServiceStub(astra)),
-            dependencies=[Dependency("postgresql", service.ping)],
+            dependencies=[
+                Dependency("postgresql", service.ping),
+                Dependency("postgresql (relay role)", relay_role.ping),
+            ],
         )
         yield await stack.enter_async_context(server)
 
@@ -126,14 +129,15 @@ def _build(
         acknowledgements=acknowledgements,
     )
     relay = Relay(inbox, handler)
+    github = settings.github()
+    log.info("source", source=github.name, on=github.on, off_reason=github.off_reason)
     secret = settings.github_webhook_secret.get_secret_value()
-    off_reason = "" if secret else "GITHUB_WEBHOOK_SECRET is not set"
-    log.info("source", source="github", on=bool(secret), off_reason=off_reason)
     return _Parts(
         servicer=DispatcherServicer(
-            Ingest(inbox, tenants, relay, github_secret=secret),
+            Ingest(inbox, tenants, relay, github=github, github_secret=secret),
             Tasks(inbox=inbox, relay=relay, tenants=tenants, registry=registry, task_runs=task_runs),
             Claims(threads, runs),
+            sources=[github],
         ),
         relay=relay,
         sweep=Sweep(threads, ringer, interval_seconds=settings.sweep_interval_seconds),

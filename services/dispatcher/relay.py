@@ -2,6 +2,10 @@
 
 Any number of relays work side by side, in any number of processes. One is woken at once by what its own
 process kept and looks every POLL_SECONDS for what others did.
+
+When a process dies, all it handled are charged an attempt though one of them killed it. So a delivery
+that is a suspect by now is handled with nothing beside it: what dies then dies of itself, and the innocent
+get through long before they have no attempts left.
 """
 
 from __future__ import annotations
@@ -33,6 +37,10 @@ class Relay:
         self._poll_seconds = poll_seconds
         self._woken = asyncio.Event()
         self._under_way: set[asyncio.Task[None]] = set()
+        self._asked_for = 0  # handled at once beside these, and not counted among them
+        self._stopping = False
+        self._alone = False  # a suspect waits for the others to end, or is under way
+        self._suspects_looked_for = float("-inf")
 
     def wake(self) -> None:
         """Say that something new may be due."""
@@ -40,20 +48,29 @@ class Relay:
 
     async def handle_now(self, delivery_id: str) -> None:
         """Handle one delivery before returning, if it is its turn; otherwise the loop gets to it."""
-        for delivery in await self._inbox.lease(1, delivery_id=delivery_id):
-            await self._handler.handle(delivery)
-        self.wake()
+        if self._alone:
+            return
+        self._asked_for += 1
+        try:
+            for delivery in await self._inbox.lease(1, delivery_id=delivery_id):
+                await self._handler.handle(delivery)
+        finally:
+            self._asked_for -= 1
+            self.wake()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Drain the inbox until the block is left; what is under way then gets DRAIN_SECONDS."""
+        """Drain the inbox until the block is left; what is under way then gets DRAIN_SECONDS.
+
+        What takes longer is given back, due at once.
+        """
         loop = asyncio.create_task(self._forever())
         try:
             yield
         finally:
-            loop.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await loop
+            self._stopping = True
+            self.wake()
+            await loop  # not cut: what it is leasing right now would be lost until the lease runs out
             if self._under_way:
                 await asyncio.wait(self._under_way, timeout=DRAIN_SECONDS)
             for task in self._under_way:
@@ -61,10 +78,10 @@ class Relay:
             await asyncio.gather(*self._under_way, return_exceptions=True)
 
     async def _forever(self) -> None:
-        while True:
+        while not self._stopping:
             self._woken.clear()
             free = CONCURRENCY_MAX - len(self._under_way)
-            leased = await self._lease(free) if free else []
+            leased = await self._lease(free)
             for delivery in leased:
                 self._begin(delivery)
             if free == 0 or len(leased) < free:
@@ -73,10 +90,23 @@ class Relay:
 
     async def _lease(self, limit: int) -> list[LeasedDelivery]:
         try:
-            return await self._inbox.lease(limit)
+            await self._look_for_suspects()
+            if self._alone and not self._under_way and not self._asked_for:
+                suspect = await self._inbox.lease_suspect()
+                self._alone = bool(suspect)  # another relay may have been faster
+                if suspect:
+                    return suspect
+            return await self._inbox.lease(limit) if limit and not self._alone else []
         except Exception as error:  # noqa: BLE001 - the loop outlives whatever is away; it looks again
             log.warning("lease_failed", reason=getattr(error, "reason", type(error).__name__))
             return []
+
+    async def _look_for_suspects(self) -> None:
+        """At most every POLL_SECONDS: a lease that ran out is in no hurry."""
+        now = asyncio.get_running_loop().time()
+        if not self._alone and now - self._suspects_looked_for >= self._poll_seconds:
+            self._suspects_looked_for = now
+            self._alone = await self._inbox.suspect_waits()
 
     def _begin(self, delivery: LeasedDelivery) -> None:
         task = asyncio.create_task(self._handler.handle(delivery))

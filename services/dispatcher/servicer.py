@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from aucert.dispatcher.v1 import dispatcher_service_pb2 as pb
@@ -9,6 +10,7 @@ from aucert.dispatcher.v1.dispatcher_service_pb2_grpc import DispatcherServiceSe
 from services.common.caller import current_caller
 from services.dispatcher import convert
 from services.dispatcher.claims import Claims
+from services.dispatcher.domain import SourceState
 from services.dispatcher.ingest import Ingest
 from services.dispatcher.tasks import Tasks
 
@@ -19,10 +21,13 @@ if TYPE_CHECKING:
 class DispatcherServicer(DispatcherServiceServicer):
     """The dispatcher's contract."""
 
-    def __init__(self, ingest: Ingest, tasks: Tasks, claims: Claims) -> None:
+    def __init__(
+        self, ingest: Ingest, tasks: Tasks, claims: Claims, *, sources: Sequence[SourceState]
+    ) -> None:
         self._ingest = ingest
         self._tasks = tasks
         self._claims = claims
+        self._sources = sources
 
     async def IngestWebhooks(
         self, request: pb.IngestWebhooksRequest, context: Context
@@ -30,6 +35,11 @@ class DispatcherServicer(DispatcherServiceServicer):
         """Verify and commit deliveries."""
         del context
         return pb.IngestWebhooksResponse(results=await self._ingest.take(request.deliveries))
+
+    async def ListSources(self, request: pb.ListSourcesRequest, context: Context) -> pb.ListSourcesResponse:
+        """Say which sources are on."""
+        del request, context
+        return pb.ListSourcesResponse(sources=[convert.source_state(each) for each in self._sources])
 
     async def CreateTask(self, request: pb.CreateTaskRequest, context: Context) -> pb.CreateTaskResponse:
         """Accept a task."""

@@ -58,14 +58,27 @@ class Sweep:
                 self._after = None
                 break
 
-            async def ring(bell: Bell) -> None:
+            async def ring(bell: Bell) -> bool:
                 async with limit:
-                    await self._ringer.ring(bell)
+                    return await self._ring(bell)
 
-            async with asyncio.TaskGroup() as rings:  # one that fails ends the sweep: Temporal is away
-                for bell in page:
-                    rings.create_task(ring(bell))
-            rung += len(page)
+            answers = await asyncio.gather(*(ring(bell) for bell in page))
+            rung += sum(answers)
             self._after = page[-1].thread_id
+            if not any(answers):  # Temporal is away; the next sweep goes on from here
+                break
         metrics.SWEPT.inc(rung)
         return rung
+
+    async def _ring(self, bell: Bell) -> bool:
+        """Whether it was rung; one that cannot be keeps no other thread waiting."""
+        try:
+            await self._ringer.ring(bell)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the next sweep tries again
+            log.warning(
+                "ring_failed",
+                thread_id=bell.thread_id,
+                reason=getattr(error, "reason", type(error).__name__),
+            )
+            return False
+        return True

@@ -67,7 +67,7 @@ class Tasks:
         RequestIdReused.
         """
         caller = current_caller()
-        key = manual.external_id(_name(caller), _storable(request.request_id))
+        key = manual.external_id(_name(caller), request.request_id)
         slug = await self._tenants.slug_of(caller.tenant_id)
         accepted = await self._understand(request, caller)
         path = manual.workflow_path(manual.run_of(caller.tenant_id, key, accepted))
@@ -98,7 +98,7 @@ class Tasks:
         """Accept a further message in the thread of a run; returns the id of the message's own run."""
         caller = current_caller()
         run = await self._run(request.task_run_id)
-        key = manual.external_id(_name(caller), _storable(request.request_id))
+        key = manual.external_id(_name(caller), request.request_id)
         accepted = _in_thread_of(run, Method.SEND_MESSAGE, caller)
         held = await self._commit(
             caller,
@@ -178,8 +178,3 @@ def _thread_order(run: TaskRun) -> str:
 
 def _name(caller: Caller) -> str:
     return caller.principal.name if caller.principal else ""
-
-
-def _storable(text: str) -> str:
-    """PostgreSQL's text holds no NUL."""
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")

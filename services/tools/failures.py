@@ -62,4 +62,4 @@ def is_fixable(error: ServiceError) -> bool:
     """Whether the model made the mistake, so that other arguments may help."""
     if isinstance(error.__cause__, ToolFailure):
         return error.__cause__.retryable_by_model
-    return isinstance(error, ToolNotFound | ToolTooSlow | ToolArgumentsInvalid | FieldInvalid)
+    return isinstance(error, ToolNotFound | ToolArgumentsInvalid | FieldInvalid)

@@ -16,6 +16,7 @@ from aucert.astra.v1.thread_post_service_pb2_grpc import ThreadPostServiceStub
 from aucert.tools.v1.repo_service_pb2_grpc import add_RepoServiceServicer_to_server
 from aucert.tools.v1.thread_service_pb2_grpc import add_ThreadServiceServicer_to_server
 from aucert.tools.v1.tool_service_pb2_grpc import add_ToolServiceServicer_to_server
+from aucert.tools.v1.workspace_service_pb2_grpc import add_WorkspaceServiceServicer_to_server
 from services.common.channels import connect
 from services.common.dependencies import service_dependency
 from services.common.identity import RemoteAuthenticator
@@ -33,8 +34,11 @@ from services.tools.settings import ToolsSettings
 from services.tools.thread_servicer import ThreadServicer
 from services.tools.tool_servicer import Integration, ToolServicer
 from services.tools.workspace import Workspaces
+from services.tools.workspace_servicer import WorkspaceServicer
 
-REPO, THREADS, TOOLS = (f"aucert.tools.v1.{name}Service" for name in ("Repo", "Thread", "Tool"))
+REPO, THREADS, TOOLS, WORKSPACES = (
+    f"aucert.tools.v1.{name}Service" for name in ("Repo", "Thread", "Tool", "Workspace")
+)
 log = structlog.get_logger()
 
 
@@ -70,6 +74,7 @@ async def running(settings: ToolsSettings) -> AsyncGenerator[RunningServer, None
                 Registration(TOOLS, add_ToolServiceServicer_to_server, tools),
                 Registration(REPO, add_RepoServiceServicer_to_server, repo),
                 Registration(THREADS, add_ThreadServiceServicer_to_server, ThreadServicer(posting, posts)),
+                Registration(WORKSPACES, add_WorkspaceServiceServicer_to_server, WorkspaceServicer(runs)),
             ],
             authenticator=RemoteAuthenticator(PrincipalServiceStub(channel)),
             dependencies=[service_dependency("astra", channel)],

@@ -1,7 +1,8 @@
 """Which repository and commit a tool call reads: decided once a run, by the record.
 
-A run's first call makes the mirror and pins the commit; the record keeps the first pin that reaches it, so
-that a retry, another process or a moved branch never gives the run a second commit.
+The worker asks for it before a run's first turn, a tool call where that did not happen. The first to ask
+makes the mirror and pins the commit; the record keeps the first pin that reaches it, so that a retry, another
+process or a moved branch never gives the run a second commit.
 """
 
 from __future__ import annotations
@@ -62,14 +63,19 @@ class RunContexts:
         caller = current_caller()
         if caller.origin is None:
             raise RunRequired("This tool reads a run's repository: name the run in metadata astra-task-run.")
-        key = (caller.tenant_id, caller.origin.task_run_id)
+        return await self.prepare_run(caller.origin.task_run_id)
+
+    async def prepare_run(self, task_run_id: str) -> Snapshot:
+        """As `prepare`, for a run of the caller's tenant that is named."""
+        caller = current_caller()
+        key = (caller.tenant_id, task_run_id)
         task = self._known.get(key)
         if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
             self._make_room()
             # Its own caller without a deadline: it must not end with whichever call came first.
             on_own_account = Caller(request_id=caller.request_id, tenant_id=caller.tenant_id)
             with calling(on_own_account):
-                task = asyncio.create_task(self._pinned(caller.tenant_id, caller.origin.task_run_id))
+                task = asyncio.create_task(self._pinned(*key))
             self._known[key] = task
         with told_as_errors():
             return await asyncio.shield(task)

@@ -23,6 +23,7 @@ from aucert.astra.v1.task_run_pb2 import (
 from aucert.astra.v1.task_run_service_pb2 import (
     BeginAttemptRequest,
     BeginAttemptResponse,
+    GetTaskRunRequest,
     UpdateTaskStatusRequest,
 )
 from aucert.dispatcher.v1.dispatcher_service_pb2 import ClaimNextEventRequest
@@ -31,7 +32,7 @@ from services.common.errors import ServiceError, from_rpc
 from services.common.thread_input import ThreadInput
 from services.worker.agent import Finish
 from services.worker.catalogue import Catalogue
-from services.worker.endings import Endings
+from services.worker.endings import Endings, answer_begun
 from services.worker.failures import FENCE_STALE, only_reasons_leave
 from services.worker.pacing import RateLimited
 from services.worker.run import Attempt
@@ -104,10 +105,12 @@ class Activities:
     async def _attempt(self, run: RunToWork) -> WorkResult:
         try:
             with self._stops.watching(run.task_run_id) as stopped:
+                if run.resume_time_ms > _now_ms() and await self._waits_on(run.task_run_id):
+                    return WorkResult(Progress.WAIT, run.resume_time_ms)
                 begun = await self._stubs.runs.BeginAttempt(
                     BeginAttemptRequest(task_run_id=run.task_run_id, worker=self._worker)
                 )
-                return await self._carry_on(run, begun, stopped)
+                return await self._carry_on(begun, stopped)
         except (grpc.aio.AioRpcError, ServiceError) as error:
             failure = error if isinstance(error, ServiceError) else from_rpc(error)
             if failure.reason == FENCE_STALE:
@@ -116,19 +119,20 @@ class Activities:
                 return WorkResult(Progress.CONTINUE)
             raise failure from None
 
-    async def _carry_on(
-        self, run: RunToWork, begun: BeginAttemptResponse, stopped: asyncio.Event
-    ) -> WorkResult:
+    async def _waits_on(self, task_run_id: str) -> bool:
+        """Whether a run, rung before its time, has no reason to be begun: it is not over or to be stopped."""
+        run = (await self._stubs.runs.GetTaskRun(GetTaskRunRequest(task_run_id=task_run_id))).task_run
+        return run.status == TASK_RUN_STATUS_WAITING and not run.HasField("stop_requested_time")
+
+    async def _carry_on(self, begun: BeginAttemptResponse, stopped: asyncio.Event) -> WorkResult:
         task_run, fence = begun.task_run, begun.fence
         if not fence:
             await self._endings.already_over(task_run)
             return WorkResult(Progress.OVER)
         if task_run.HasField("stop_requested_time"):
             stopped.set()
-        elif run.resume_time_ms > _now_ms():  # rung while it waited, and not to stop it
-            return await self._wait(task_run, fence, run.resume_time_ms)
         try:
-            answer = await unless(stopped, self._to_answer(begun))
+            answer = answer_begun(begun) or await unless(stopped, self._to_answer(begun))
             if answer is not None:
                 await self._endings.answer(task_run, fence, answer)
             elif stopped.is_set():

@@ -11,11 +11,14 @@ import structlog
 from temporalio.exceptions import ApplicationError
 
 from services.common.errors import Exists, Invalid, NotFound, Refused, ServiceError, from_rpc
+from services.worker.pacing import RateLimited
 
 MODEL_ATTEMPTS_MAX = 8
 """Attempts of one activity after which a model that stays away is given up: about two minutes."""
 MODEL_AWAY = "MODEL_UNAVAILABLE"
 FENCE_STALE = "FENCE_STALE"
+RATE_LIMITED = "VENDOR_RATE_LIMITED"
+"""Reason of an ending that must wait longer than it may hold a slot for."""
 FINAL_KINDS = (Invalid, NotFound, Refused, Exists)
 FINAL_REASONS = frozenset({"MODEL_REFUSED", "MODEL_CONTEXT_EXCEEDED", "MODEL_OFF", "MODEL_NOT_FOUND"})
 MENDED_BY_A_NEW_ATTEMPT = frozenset({FENCE_STALE, "TASK_RUN_COMPLETED", "RESERVATION_NOT_OPEN"})
@@ -45,6 +48,8 @@ def only_reasons_leave(subject_id: str, *, attempt: int) -> Iterator[None]:
         raise _from_service(from_rpc(error), subject_id, attempt) from None
     except ServiceError as error:
         raise _from_service(error, subject_id, attempt) from None
+    except RateLimited as limited:
+        raise _failure(RATE_LIMITED, subject_id, final=False, next_retry_delay=limited.delay) from None
     except Exception as error:
         log.exception("activity_failed", subject_id=subject_id, error=type(error).__name__)
         raise _failure("INTERNAL", subject_id, final=False) from None

@@ -15,8 +15,11 @@ _FAILURES: dict[str, tuple[str, str]] = {
     "MODEL_REFUSED": ("the model's provider refused the request", _OPERATOR),
     "MODEL_OFF": ("the model is not configured here", "Name another model, or ask an operator."),
     "MODEL_NOT_FOUND": ("there is no model of that name here", "Name another model."),
-    "VENDOR_UNAVAILABLE": ("the answer could not be posted here", _ASK_AGAIN),
-    "VENDOR_REFUSED": ("the answer could not be posted here", _OPERATOR),
+    "REPOSITORY_UNREACHABLE": ("the repository could not be cloned or refreshed", _ASK_AGAIN),
+    "REPOSITORY_TOO_LARGE": ("the repository is larger than is kept of one here", _OPERATOR),
+    "COMMIT_NOT_FOUND": ("the repository has not the branch or commit it should be read at", _OPERATOR),
+    "VENDOR_UNAVAILABLE": ("the service this thread is in did not answer", _ASK_AGAIN),
+    "VENDOR_REFUSED": ("the service this thread is in refused us", _OPERATOR),
 }
 _UNFORESEEN = ("something went wrong on our side", f"{_ASK_AGAIN} {_OPERATOR}")
 

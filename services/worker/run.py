@@ -19,6 +19,7 @@ from aucert.astra.v1.transcript_service_pb2 import CommitToolResultsRequest, Com
 from aucert.models.v1.message_pb2 import ROLE_TOOL, ROLE_USER, Message, Part, ToolCall
 from aucert.models.v1.model_pb2 import Model
 from aucert.models.v1.model_service_pb2 import GenerateRequest, GenerationFinished, ToolDefinition
+from aucert.tools.v1.workspace_service_pb2 import PrepareWorkspaceRequest
 from services.common.crashpoints import CrashPoint, reach
 from services.common.errors import Unavailable
 from services.worker.agent import CallModel, Correct, Fail, Finish, Limits, RunTools, as_recorded, next_step
@@ -32,6 +33,9 @@ from services.worker.tool_calls import CallingRun, ToolCaller
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+PREPARE_TIMEOUT_SECONDS = 720.0
+"""More than the tools service gives a clone. Past it the clone goes on, and the next attempt waits for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +80,15 @@ class Attempt:
     async def prepare(
         cls, begun: BeginAttemptResponse, stubs: Stubs, catalogue: Catalogue, leaving: Callable[[], bool]
     ) -> Attempt:
-        """Look up the model and the tools, and assemble the prompt."""
+        """Look up the model and the tools, assemble the prompt, and have the repository at hand.
+
+        A first clone takes longer than a tool may, so it is waited for here, once a run. Raises RunFailed,
+        RateLimited and ServiceError.
+        """
         run = begun.task_run
+        if begun.HasField("repository") and not run.commit:
+            request = PrepareWorkspaceRequest(task_run_id=run.task_run_id)
+            await paced(lambda: stubs.workspaces.PrepareWorkspace(request, timeout=PREPARE_TIMEOUT_SECONDS))
         model = await catalogue.model(run.model_alias)
         tools = offered(await catalogue.tools(), has_repository=begun.HasField("repository"))
         prompt = assemble(begun.agent, operation=run.operation, model_label=model.label)

@@ -14,6 +14,7 @@ from aucert.dispatcher.v1.dispatcher_service_pb2_grpc import DispatcherServiceSt
 from aucert.models.v1.model_service_pb2_grpc import ModelServiceStub
 from aucert.tools.v1.thread_service_pb2_grpc import ThreadServiceStub
 from aucert.tools.v1.tool_service_pb2_grpc import ToolServiceStub
+from aucert.tools.v1.workspace_service_pb2_grpc import WorkspaceServiceStub
 
 if TYPE_CHECKING:
     from aucert.astra.v1.budget_service_pb2_grpc import BudgetServiceAsyncStub
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from aucert.models.v1.model_service_pb2_grpc import ModelServiceAsyncStub
     from aucert.tools.v1.thread_service_pb2_grpc import ThreadServiceAsyncStub
     from aucert.tools.v1.tool_service_pb2_grpc import ToolServiceAsyncStub
+    from aucert.tools.v1.workspace_service_pb2_grpc import WorkspaceServiceAsyncStub
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,7 @@ class Stubs:
     models: ModelServiceAsyncStub
     tools: ToolServiceAsyncStub
     threads: ThreadServiceAsyncStub
+    workspaces: WorkspaceServiceAsyncStub
 
     @classmethod
     def over(
@@ -55,4 +58,5 @@ class Stubs:
             models=ModelServiceStub(models),
             tools=ToolServiceStub(tools),
             threads=ThreadServiceStub(tools),
+            workspaces=WorkspaceServiceStub(tools),
         )

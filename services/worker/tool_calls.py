@@ -96,7 +96,7 @@ def _from_error(error: grpc.aio.AioRpcError, seconds: float) -> CallToolResponse
     """A refused or overlong call in words for the model. Raises the error if the attempt must end."""
     if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
         text = f"The call took longer than {seconds:g} s and was stopped. Ask for less at once."
-        return _failed("SERVICE_UNAVAILABLE", text, fixable=True)
+        return _failed("SERVICE_UNAVAILABLE", text, fixable=False)  # slow is not the model's mistake
     failure = from_rpc(error)
     if failure.reason == FENCE_STALE or not isinstance(failure, Invalid | NotFound | Refused):
         raise error

@@ -133,7 +133,7 @@ class Story:
         """Wait until a query finds a row; returns it."""
         async with asyncio.timeout(patience):
             while not (found := await self.rows(query, *parameters)):
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.05)
         return found[0]
 
     def provider_calls(self) -> int:

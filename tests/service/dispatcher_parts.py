@@ -158,14 +158,17 @@ async def serving(world: World) -> AsyncIterator[str]:
 
 @dataclass
 class RecordingRinger:
-    """Remembers whom it rang; raises `failure` instead while there is one."""
+    """Remembers whom it rang; raises `failure` while there is one, and for threads that are `refused`."""
 
     rung: list[str] = field(default_factory=list)
     failure: ServiceError | None = None
+    refused: set[str] = field(default_factory=set)
 
     async def ring(self, bell: Bell) -> None:
         if self.failure is not None:
             raise self.failure
+        if bell.thread_id in self.refused:
+            raise ServiceError("This one cannot be rung.")
         self.rung.append(bell.workflow_id)
 
 
@@ -213,7 +216,7 @@ async def until(look: Callable[[], Awaitable[Any]]) -> Any:
 
 
 @asynccontextmanager
-async def staged(urls: Any, *, secret: str = SECRET) -> AsyncIterator[Stage]:
+async def staged(urls: Any, *, secret: str = SECRET, app_id: str = "770001") -> AsyncIterator[Stage]:
     """A dispatcher with its database and world. `urls` as the fixture `database_urls` gives them."""
     async with AsyncExitStack() as stack:
         world, ringer = World(), RecordingRinger()
@@ -228,7 +231,7 @@ async def staged(urls: Any, *, secret: str = SECRET) -> AsyncIterator[Stage]:
                 "MODELS_ADDRESS": world_address,
                 "TOOLS_ADDRESS": world_address,
                 "GITHUB_WEBHOOK_SECRET": secret,
-                "GITHUB_APP_ID": "770001",
+                "GITHUB_APP_ID": app_id,
                 "GITHUB_APP_SLUG": "astra-atlas",
             }
         )

@@ -190,3 +190,16 @@ async def test_run_that_is_over_may_get_its_notice_but_no_answer(astra: Astra, k
     assert (await astra.begin_post(run.task_run_id, fence, kind, "sorry")).created
     with refused("TASK_RUN_COMPLETED"):
         await astra.begin_post(run.task_run_id, fence, THREAD_POST_KIND_ANSWER, "late")
+
+
+async def test_once_the_answer_is_on_record_the_next_attempt_is_told_and_no_notice_contradicts_it(
+    astra: Astra,
+) -> None:
+    run = await astra.create()
+    attempt = await astra.begin(run.task_run_id)
+    await astra.begin_post(run.task_run_id, attempt.fence, THREAD_POST_KIND_ANSWER, "[R0] Yes.")
+    later = await astra.begin(run.task_run_id)
+    assert [False, True] == [attempt.answer_begun, later.answer_begun]
+    for kind in (THREAD_POST_KIND_NOTICE_FAILED, THREAD_POST_KIND_NOTICE_CANCELLED):
+        with refused("TRANSITION_IMPOSSIBLE"):
+            await astra.begin_post(run.task_run_id, later.fence, kind, "sorry")

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from aucert.astra.v1 import task_run_service_pb2 as run_pb
+from aucert.astra.v1 import thread_post_service_pb2 as post_pb
 from aucert.astra.v1.task_event_pb2 import Notice
 from aucert.astra.v1.task_run_pb2 import (
     TASK_RUN_OUTCOME_CANCELLED,
@@ -19,9 +20,11 @@ from aucert.astra.v1.task_run_pb2 import (
     TASK_RUN_STATUS_WAITING,
     WAIT_REASON_RATE_LIMIT,
 )
+from aucert.astra.v1.thread_post_pb2 import THREAD_POST_KIND_ANSWER
 from aucert.models.v1.message_pb2 import Part
-from services.astra.ending_store import EndingStore
+from services.astra.ending_store import ANSWER_SETTLES, EndingStore
 from services.astra.sweeper import Sweeper
+from services.astra.task_run_store import QUEUED_DAYS_MAX
 from services.common.caller import acting_for
 from services.common.database import Database
 from tests.service.astra_kit import Astra, astra_service, call, in_seconds, new_id, refused, result, turn  # noqa: F401
@@ -29,12 +32,12 @@ from tests.service.astra_kit import Astra, astra_service, call, in_seconds, new_
 COMMITS = [f"{number:040x}" for number in range(1, 9)]
 
 
-async def test_created_run_is_queued_with_its_agents_deadline(astra: Astra) -> None:
+async def test_created_run_is_queued_for_days_at_most(astra: Astra) -> None:
     run = await astra.create(message="Why\0?")
     assert TASK_RUN_STATUS_QUEUED == run.status
     assert "atlas" == run.agent_slug
     assert "Why\N{REPLACEMENT CHARACTER}?" == run.message
-    assert 30 * 60 == run.deadline_time.seconds - run.created_time.seconds
+    assert QUEUED_DAYS_MAX * 24 * 3600 == run.deadline_time.seconds - run.created_time.seconds
     assert run == await astra.get(run.task_run_id)
 
 
@@ -82,6 +85,14 @@ async def test_first_attempt_starts_the_run_and_its_transcript(astra: Astra) -> 
     )
     assert not attempt.HasField("repository")
     assert ["agent_started"] == await astra.event_types(run.task_run_id)
+
+
+async def test_the_time_an_agent_may_take_begins_with_the_first_attempt(astra: Astra) -> None:
+    run = await astra.create()
+    await astra.sql("UPDATE task_runs SET created_time = created_time - interval '1 day'")
+    first, second = [(await astra.begin(run.task_run_id)).task_run for _ in range(2)]
+    assert 30 * 60 == first.deadline_time.seconds - first.started_time.seconds
+    assert first.deadline_time == second.deadline_time
 
 
 async def test_later_attempt_fences_out_the_one_before_and_charges_what_it_left_open(astra: Astra) -> None:
@@ -361,6 +372,32 @@ async def test_stop_of_one_run_leaves_the_others(astra: Astra) -> None:
     assert not (await astra.get(run.task_run_id)).HasField("stop_requested_time")
 
 
+async def test_stop_of_one_run_sets_free_what_others_said_to_it(astra: Astra) -> None:
+    run = await astra.create()
+    await astra.begin(run.task_run_id)
+    folded = [await follow_up_of(astra, run, seq=seq) for seq in (2, 3)]
+    fence = (await astra.begin(run.task_run_id)).fence
+    await astra.stop(run.thread_id, 9, folded[0].task_run_id)
+    assert [run.task_run_id] == await astra.stop(run.thread_id, 9, run.task_run_id)
+    await astra.complete(run.task_run_id, fence, TASK_RUN_OUTCOME_CANCELLED, outcome_reason="STOP_REQUESTED")
+    left = [await astra.get(each.task_run_id) for each in folded]
+    assert [(TASK_RUN_STATUS_QUEUED, ""), (TASK_RUN_STATUS_QUEUED, "")] == [
+        (each.status, each.answered_by_task_run_id) for each in left
+    ]
+    assert [True, False] == [each.HasField("stop_requested_time") for each in left]
+
+
+async def test_stop_of_a_folded_run_leaves_the_run_it_was_folded_into(astra: Astra) -> None:
+    run = await astra.create()
+    folded = await follow_up_of(astra, run)
+    fence = (await astra.begin(run.task_run_id)).fence
+    assert [folded.task_run_id] == await astra.stop(run.thread_id, 9, folded.task_run_id)
+    done = await astra.complete(run.task_run_id, fence, output_text="[R0] Yes.")
+    stopped = await astra.get(folded.task_run_id)
+    assert TASK_RUN_OUTCOME_SUCCESS == done.outcome
+    assert (TASK_RUN_STATUS_QUEUED, "") == (stopped.status, stopped.answered_by_task_run_id)
+
+
 async def test_notice_is_put_on_record_after_the_end(astra: Astra) -> None:
     run = await astra.create()
     fence = (await astra.begin(run.task_run_id)).fence
@@ -402,6 +439,67 @@ async def test_sweeper_ends_runs_past_their_deadline_in_every_tenant(astra: Astr
         await astra.complete(overdue.task_run_id, fence)
     with acting_for(tenant_id):
         assert TASK_RUN_STATUS_COMPLETED == (await astra.get(other.task_run_id)).status
+
+
+class OneStuck(EndingStore):
+    """Cannot end one of the runs."""
+
+    stuck = ""
+
+    async def expire(self, tenant_id: str, task_run_id: str) -> bool:
+        if task_run_id == self.stuck:
+            raise ValueError("a defect")
+        return await super().expire(tenant_id, task_run_id)
+
+
+async def sweep(astra: Astra, *, stuck: str = "") -> int:
+    relay = Database(astra.urls.relay, application="test")
+    service = Database(astra.urls.service, application="test")
+    endings = OneStuck(service)
+    endings.stuck = stuck
+    ended = await Sweeper(relay, endings).sweep()
+    await asyncio.gather(relay.close(), service.close())
+    return ended
+
+
+async def make_overdue(astra: Astra) -> None:
+    await astra.sql("UPDATE task_runs SET deadline_time = now() - interval '1 second'")
+
+
+async def test_a_run_that_cannot_be_ended_does_not_keep_the_sweep_from_the_others(astra: Astra) -> None:
+    stuck, other = await astra.create(), await astra.create()
+    await make_overdue(astra)
+    assert 1 == await sweep(astra, stuck=stuck.task_run_id)
+    assert TASK_RUN_STATUS_COMPLETED == (await astra.get(other.task_run_id)).status
+
+
+async def test_sweeper_finds_that_a_run_whose_answer_is_posted_has_succeeded(astra: Astra) -> None:
+    run = await astra.create()
+    fence = (await astra.begin(run.task_run_id)).fence
+    begun = await astra.begin_post(run.task_run_id, fence, THREAD_POST_KIND_ANSWER, "[R0] Yes", ", and no.")
+    await make_overdue(astra)
+    for part, post in enumerate(begun.posts):
+        assert 0 == await sweep(astra)  # it is being posted
+        await astra.posts.FinishThreadPost(
+            post_pb.FinishThreadPostRequest(
+                thread_post_id=post.thread_post_id, external_id="7", url=f"https://example.org/{part}"
+            )
+        )
+    assert 1 == await sweep(astra)
+    ended = await astra.get(run.task_run_id)
+    assert (TASK_RUN_OUTCOME_SUCCESS, "") == (ended.outcome, ended.outcome_reason)
+    assert ("[R0] Yes, and no.", "https://example.org/0") == (ended.output_text, ended.reply_url)
+
+
+async def test_sweeper_does_not_wait_for_ever_for_an_answer_to_be_posted(astra: Astra) -> None:
+    run = await astra.create()
+    fence = (await astra.begin(run.task_run_id)).fence
+    await astra.begin_post(run.task_run_id, fence, THREAD_POST_KIND_ANSWER, "[R0] Yes.")
+    await astra.sql("UPDATE thread_posts SET created_time = created_time - %s", ANSWER_SETTLES)
+    await make_overdue(astra)
+    assert 1 == await sweep(astra)
+    ended = await astra.get(run.task_run_id)
+    assert ("DEADLINE_EXCEEDED", "[R0] Yes.") == (ended.outcome_reason, ended.output_text)
 
 
 async def page(astra: Astra, **fields: Any) -> Any:

@@ -79,7 +79,9 @@ async def test_turn_is_recorded_with_its_calls_counters_and_event(astra: Astra) 
         recorded.model_alias,
         recorded.model_label,
     )
-    assert ["t1_0", "t1_1"] == list((await astra.begin(run_id)).open_call_ids)
+    assert [{"call_id": "t1_0"}, {"call_id": "t1_1"}] == await astra.sql(
+        "SELECT call_id FROM tool_calls WHERE status = 'begun' ORDER BY call_id"
+    )
     assert [{"status": "settled", "spent_usd_micros": 100}] == await astra.sql(
         "SELECT status, spent_usd_micros FROM spend_reservations"
     )
@@ -242,10 +244,11 @@ async def test_interrupted_run_is_found_as_it_was_left_at_every_step(astra: Astr
     while turns < 6:
         attempt = await astra.begin(run.task_run_id)
         steps = dice.randint(1, 4)
-        if attempt.open_call_ids:
-            response = await astra.commit_results(
-                run.task_run_id, attempt.fence, *map(result, attempt.open_call_ids)
-            )
+        calls = [
+            part.tool_call.call_id for part in attempt.turns[-1].message.parts if part.HasField("tool_call")
+        ]
+        if calls:
+            response = await astra.commit_results(run.task_run_id, attempt.fence, *map(result, calls))
             reservation, steps = response.reservation.spend_reservation_id, steps - 1
         else:
             reservation = await astra.reserve(run.task_run_id, attempt.fence, 300)

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 from aucert.astra.v1 import task_run_service_pb2 as run_pb
 from aucert.astra.v1.task_event_pb2 import Notice
 from aucert.astra.v1.task_run_pb2 import TASK_RUN_STATUS_COMPLETED, TASK_RUN_STATUS_QUEUED
+from aucert.astra.v1.task_run_service_pb2_grpc import TaskRunServiceStub
+from services.astra.main import running
 from services.astra.notifications import PENDING_MAX, Watch
 from services.common.caller import acting_for
-from tests.service.astra_kit import Astra, astra_service, new_id, refused  # noqa: F401
+from services.common.channels import connect
+from services.common.server import DRAIN_SECONDS
+from tests.conftest import DatabaseUrls
+from tests.service.astra_kit import Astra, astra_service, new_id, refused, settings_for  # noqa: F401
 
 
 async def events_from(astra: Astra, run_id: str, after: int = 0) -> list[Any]:
@@ -131,6 +137,29 @@ async def test_runs_are_told_as_they_change_to_their_own_tenant_only(astra: Astr
     await astra.complete(made.task_run_id, fence)
     await until(stream, lambda told: told.task_run.status == TASK_RUN_STATUS_COMPLETED)
     stream.cancel()
+
+
+async def test_a_service_that_leaves_lets_its_watchers_go_at_once(
+    database_urls: DatabaseUrls, tokens: Mapping[str, str]
+) -> None:
+    async with running(settings_for(database_urls)) as server:
+        channel = connect(server.address, tokens["worker"])
+        runs: Any = TaskRunServiceStub(channel)
+        stops = runs.WatchStopRequests(run_pb.WatchStopRequestsRequest())
+        assert "" == (await anext(aiter(stops))).task_run_id
+        left = time.monotonic()
+    assert time.monotonic() - left < DRAIN_SECONDS / 2
+    with refused("SERVICE_UNAVAILABLE"):
+        await anext(aiter(stops))
+    await channel.close()
+
+
+async def test_without_the_role_that_looks_tokens_up_the_service_is_not_healthy(
+    database_urls: DatabaseUrls,
+) -> None:
+    url = database_urls.relay.replace("astra_relay", "nobody")
+    async with running(settings_for(database_urls, RELAY_DATABASE_URL=url)) as server:
+        assert ["postgresql"] == server.missing
 
 
 async def test_watcher_far_behind_is_told_to_read_everything() -> None:

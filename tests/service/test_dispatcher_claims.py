@@ -114,6 +114,29 @@ async def test_the_sweep_rings_each_thread_that_is_left_over_and_no_other(stage,
     assert sorted(run.workflow_id for run in left) == sorted(ringer.rung)
 
 
+async def test_a_thread_that_cannot_be_rung_keeps_no_other_from_being_rung(stage, threads, monkeypatch):
+    monkeypatch.setattr("services.dispatcher.thread_store.BELLS_PAGE_MAX", 2)
+    left = sorted([await task(stage) for _ in range(5)], key=lambda run: run.thread_id)
+    ringer = RecordingRinger(refused={left[0].thread_id})
+
+    rung = await Sweep(threads, ringer, left_over_after=timedelta(0)).once()
+
+    assert 4 == rung
+    assert sorted(run.workflow_id for run in left[1:]) == sorted(ringer.rung)
+
+
+async def test_a_page_nobody_of_which_can_be_rung_ends_the_sweep_and_the_next_goes_on(
+    stage, threads, monkeypatch
+):
+    monkeypatch.setattr("services.dispatcher.thread_store.BELLS_PAGE_MAX", 2)
+    left = sorted([await task(stage) for _ in range(3)], key=lambda run: run.thread_id)
+    ringer = RecordingRinger(refused={run.thread_id for run in left[:2]})
+    sweep = Sweep(threads, ringer, left_over_after=timedelta(0))
+
+    assert [0, 1] == [await sweep.once(), await sweep.once()]
+    assert [left[2].workflow_id] == ringer.rung
+
+
 async def test_the_sweep_leaves_fresh_events_to_their_own_ring(stage, threads):
     await task(stage)
     ringer = RecordingRinger()

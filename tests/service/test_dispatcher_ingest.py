@@ -4,12 +4,14 @@ import json
 
 import grpc
 import pytest
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthStub
 from prometheus_client import REGISTRY
 
-from aucert.dispatcher.v1.dispatcher_service_pb2 import IngestWebhooksRequest
+from aucert.dispatcher.v1.dispatcher_service_pb2 import IngestWebhooksRequest, ListSourcesRequest
 from services.astra.seed import DEFAULT_TENANT_ID
 from services.common.errors import from_rpc
-from tests.service.dispatcher_parts import payload, staged, until, webhook
+from tests.service.dispatcher_parts import SECRET, payload, staged, until, webhook
 
 
 @pytest.fixture
@@ -80,11 +82,51 @@ async def test_what_is_refused_is_not_kept_and_is_counted(stage, delivery, statu
     assert before + 1 == REGISTRY.get_sample_value("astra_deliveries_refused_total", labels)
 
 
-async def test_without_a_secret_the_source_is_off(database_urls):
-    async with staged(database_urls, secret="") as stage:
-        (result,) = await ingest(stage, webhook(secret=""))
+@pytest.mark.parametrize(
+    ("configured", "off_reason"),
+    [
+        ({"secret": ""}, "not set: GITHUB_WEBHOOK_SECRET"),
+        ({"app_id": ""}, "not set: GITHUB_APP_ID"),
+        ({"secret": "", "app_id": ""}, "not set: GITHUB_WEBHOOK_SECRET, GITHUB_APP_ID"),
+    ],
+)
+async def test_a_source_that_is_not_wholly_configured_is_off_and_says_why(
+    database_urls, configured, off_reason
+):
+    async with staged(database_urls, **configured) as stage:
+        (result,) = await ingest(stage, webhook(secret=configured.get("secret", SECRET)))
+        (source,) = (await stage.gateway.ListSources(ListSourcesRequest())).sources
 
-    assert (404, "SOURCE_OFF") == (result.http_status, json.loads(result.body)["reason"])
+    problem = json.loads(result.body)
+    assert (404, "SOURCE_OFF") == (result.http_status, problem["reason"])
+    assert f"GitHub is off here: {off_reason}." == problem["detail"]
+    assert ("github", False, off_reason) == (source.name, source.on, source.off_reason)
+
+
+async def test_a_source_with_all_it_needs_is_on(stage):
+    (source,) = (await stage.gateway.ListSources(ListSourcesRequest())).sources
+
+    assert ("github", True, "") == (source.name, source.on, source.off_reason)
+
+
+async def test_it_is_not_serving_while_the_relays_database_role_is_shut_out(stage, postgres, database_urls):
+    name = database_urls.name
+
+    async def serving(expected):
+        async with grpc.aio.insecure_channel(stage.address) as channel:
+            answer = await HealthStub(channel).Check(HealthCheckRequest())
+        return expected == (answer.status == HealthCheckResponse.SERVING)
+
+    assert await serving(True)
+    await postgres.execute(f"REVOKE CONNECT ON DATABASE {name} FROM PUBLIC")
+    await postgres.execute(f"GRANT CONNECT ON DATABASE {name} TO astra_service")
+    await postgres.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        f" WHERE datname = '{name}' AND usename = 'astra_relay'"
+    )
+    await until(lambda: serving(False))
+    await postgres.execute(f"GRANT CONNECT ON DATABASE {name} TO astra_relay")
+    await until(lambda: serving(True))
 
 
 async def test_a_ping_is_answered_and_not_kept(stage):
@@ -106,6 +148,36 @@ async def test_verdicts_of_a_batch_come_in_order_and_the_good_ones_are_kept(stag
     assert [202, 401, 200, 202] == [each.http_status for each in results]
     kept = await stage.rows("SELECT id::text FROM webhook_deliveries ORDER BY position")
     assert [results[0].delivery_id, results[3].delivery_id] == [each["id"] for each in kept]
+
+
+async def test_a_delivery_that_cannot_be_read_costs_its_neighbours_nothing(stage):
+    odd = webhook(payload(item_id=2))
+    odd.received_time.seconds = 2**62  # no time of any calendar
+
+    results = await ingest(stage, webhook(payload(item_id=1)), odd, webhook(payload(item_id=3)))
+
+    assert [202, 400, 202] == [each.http_status for each in results]
+    assert "DELIVERY_NOT_READ" == json.loads(results[1].body)["reason"]
+    assert [{"count": 2}] == await stage.rows("SELECT count(*) FROM webhook_deliveries")
+
+
+async def test_a_comment_with_a_nul_is_kept_with_a_mark_in_its_place(stage):
+    told = payload(body="@atlas a\0b?")
+    told["issue"]["title"] = "c\0d"
+    told["issue"]["body"] = "e\0f"
+
+    (result,) = await ingest(stage, webhook(told))
+
+    assert "done" == (await stage.settled(result.delivery_id))["status"]
+    (event,) = await stage.rows("SELECT text FROM thread_events")
+    assert "@atlas a\N{REPLACEMENT CHARACTER}b?" == event["text"]
+    (run,) = stage.world.runs.values()
+    for part in (
+        "@atlas a\N{REPLACEMENT CHARACTER}b?",
+        "c\N{REPLACEMENT CHARACTER}d",
+        "e\N{REPLACEMENT CHARACTER}f",
+    ):
+        assert part in run.message
 
 
 async def test_a_repeated_delivery_gets_the_same_answer_and_starts_nothing_new(stage):

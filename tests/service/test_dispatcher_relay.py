@@ -2,6 +2,7 @@
 
 import asyncio
 import uuid
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 import psycopg
@@ -12,8 +13,10 @@ from services.astra.seed import DEFAULT_TENANT_ID
 from services.common.database import Database
 from services.common.errors import Invalid, Unavailable
 from services.dispatcher import handler as handling
+from services.dispatcher import relay as relaying
 from services.dispatcher.domain import NewDelivery
 from services.dispatcher.inbox_store import InboxStore
+from services.dispatcher.relay import Relay
 from services.dispatcher.ringer import TemporalUnavailable
 from tests.service.dispatcher_parts import payload, staged, until, webhook
 
@@ -133,6 +136,181 @@ async def test_a_delivery_whose_handlers_die_with_it_dies_too(stage, inbox, owne
         return await owner("SELECT 1 FROM webhook_deliveries WHERE status = 'dead' AND id = %s", kept)
 
     assert await until(dead)
+
+
+class Watched(InboxStore):
+    """Tells when a suspect was found."""
+
+    def __init__(self, *databases):
+        super().__init__(*databases)
+        self.found = asyncio.Event()
+
+    async def suspect_waits(self):
+        if found := await super().suspect_waits():
+            self.found.set()
+        return found
+
+
+class RecordingHandler:
+    """Notes the order, and who was handled beside whom; holds what it is told to."""
+
+    def __init__(self, inbox):
+        self.inbox = inbox
+        self.held = {}
+        self.order = []
+        self.under_way = set()
+        self.beside = {}
+
+    async def handle(self, delivery):
+        self.order.append(delivery.id)
+        self.under_way.add(delivery.id)
+        for each in self.under_way:
+            self.beside[each] = self.beside.get(each, set()) | self.under_way - {each}
+        if delivery.id in self.held:
+            await self.held[delivery.id].wait()
+        await self.inbox.put_away(delivery, "done")
+        self.under_way.discard(delivery.id)
+
+
+@pytest.fixture
+async def watched(database_urls):
+    service = Database(database_urls.service, application="test")
+    relay = Database(database_urls.relay, application="test")
+    yield Watched(service, relay)
+    await service.close()
+    await relay.close()
+
+
+async def died_with(owner, *delivery_ids, attempts):
+    """The process that held these is gone."""
+    await owner(
+        "UPDATE webhook_deliveries SET status = 'leased', leased_until = now(), attempts = %s,"
+        " lease_owner = gen_random_uuid() WHERE id = ANY(%s)",
+        attempts,
+        list(delivery_ids),
+    )
+
+
+async def test_a_first_death_is_forgiven_and_a_second_makes_a_suspect(inbox, owner):
+    kept = await keep(inbox, "a", "b")
+    assert not await inbox.suspect_waits()
+    await died_with(owner, *kept, attempts=0)
+    assert not await inbox.suspect_waits()
+    assert [1, 1] == [each.attempts for each in await inbox.lease(10)]
+
+    await died_with(owner, *kept, attempts=1)
+
+    assert await inbox.suspect_waits()
+    assert [] == await inbox.lease(10)
+    assert [] == await inbox.lease(1, delivery_id=kept[0])
+    assert [2] == [each.attempts for each in await inbox.lease_suspect()]
+
+
+async def test_suspects_are_handled_with_nothing_beside_them(watched, owner):
+    kept = await keep(watched, "a", "b", "c", "d")
+    await died_with(owner, *kept[:2], attempts=1)
+    handler = RecordingHandler(watched)
+
+    async def all_handled():
+        return len(handler.order) == len(kept) and not handler.under_way
+
+    async with Relay(watched, handler).running():
+        await until(all_handled)
+
+    assert [set(), set()] == [handler.beside[each] for each in kept[:2]]
+
+
+@pytest.mark.parametrize("asked_for", [False, True])
+async def test_a_suspect_waits_for_what_is_under_way_and_new_ones_wait_for_it(watched, owner, asked_for):
+    hour = timedelta(hours=1)
+    (first,) = await watched.keep(
+        DEFAULT_TENANT_ID, [new("busy")], reserved=hour if asked_for else timedelta(0)
+    )
+    busy = first.id
+    handler = RecordingHandler(watched)
+    handler.held[busy] = asyncio.Event()
+
+    async def begun():
+        return handler.order
+
+    async def all_handled():
+        return len(handler.order) == 3 and not handler.under_way
+
+    relay = Relay(watched, handler, poll_seconds=0.01)
+    async with relay.running(), asyncio.TaskGroup() as asking:
+        if asked_for:
+            asking.create_task(relay.handle_now(busy))
+        await until(begun)
+        (kept,) = await watched.keep(DEFAULT_TENANT_ID, [new("suspect")], reserved=hour)
+        await died_with(owner, kept.id, attempts=1)
+        await watched.found.wait()
+        (late,) = await keep(watched, "late")
+        await relay.handle_now(late)
+        for _ in range(10):  # many polls: each would take it up
+            await owner("SELECT 1")
+        handler.held[busy].set()
+        await until(all_handled)
+
+    assert [busy, kept.id, late] == handler.order
+    assert set() == handler.beside[kept.id]
+
+
+async def test_what_is_cut_by_a_stop_is_given_back_at_once_and_costs_no_attempt(
+    database_urls, owner, monkeypatch
+):
+    monkeypatch.setattr(relaying, "DRAIN_SECONDS", 0.0)
+    ringing = asyncio.Event()
+
+    async def ring(bell):
+        ringing.set()
+        await asyncio.Event().wait()
+
+    async with staged(database_urls) as stage:
+        stage.ringer.ring = ring
+        await ingest(stage, webhook())
+        await ringing.wait()
+
+    assert [("pending", 0, True)] == await owner(
+        "SELECT status, attempts, next_attempt_time <= now() FROM webhook_deliveries"
+    )
+
+
+class Held(Database):
+    """Commits only when it is told to."""
+
+    def __init__(self, url):
+        super().__init__(url, application="test")
+        self.written = asyncio.Event()
+        self.go = asyncio.Event()
+
+    @asynccontextmanager
+    async def tenant(self, tenant_id):
+        async with super().tenant(tenant_id) as connection:
+            yield connection
+            self.written.set()
+            await self.go.wait()
+
+
+async def test_of_two_kept_at_once_the_younger_is_not_seen_before_the_older(inbox, owner, database_urls):
+    slow = Held(database_urls.service)
+    older = asyncio.create_task(keep(InboxStore(slow, slow), "b", "a"))
+    await slow.written.wait()
+    younger = asyncio.create_task(keep(inbox, "a", "c", "b"))
+
+    async def waits_or_is_done():
+        return younger.done() or await owner(
+            "SELECT 1 FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database"
+            " WHERE locktype = 'advisory' AND NOT granted AND datname = %s",
+            database_urls.name,
+        )
+
+    await until(waits_or_is_done)
+    assert [] == await inbox.lease(10)
+    slow.go.set()
+    first, second = await older, await younger
+
+    assert [*first, second[1]] == ids(await inbox.lease(10))
+    await slow.close()
 
 
 async def test_a_comment_while_temporal_is_away_is_accepted_and_rung_later_however_long_it_takes(stage, soon):

@@ -23,7 +23,7 @@ API = {"X-API-Key": "api-token"}
 
 
 @asynccontextmanager
-async def fronted(dispatcher: str, astra: str):
+async def fronted(dispatcher: str, astra: str, **more: str):
     settings = GatewaySettings.model_validate(
         {
             "GATEWAY_PORT": 0,
@@ -31,6 +31,7 @@ async def fronted(dispatcher: str, astra: str):
             "DISPATCHER_ADDRESS": dispatcher,
             "ASTRA_ADDRESS": astra,
             "WEBHOOK_BODY_BYTES_MAX": BODY_MAX,
+            **more,
         }
     )
     async with running(settings) as server, aiohttp.ClientSession(f"http://{server.address}") as session:
@@ -147,6 +148,8 @@ async def test_a_task_is_created_with_the_callers_own_key(http, stage):
         ({"X-API-Key": "worker-token"}, {"message": "x"}, 403, "SCOPE_MISSING"),
         (API, {"message": ""}, 400, "FIELD_INVALID"),
         (API, {"message": "x", "repository": "acme/other"}, 404, "REPOSITORY_NOT_FOUND"),
+        (API, {"message": "x", "repository": "acme\0/shop"}, 400, "FIELD_INVALID"),
+        (API, {"message": "x", "request_id": "a\0b"}, 400, "FIELD_INVALID"),
         (API, {"message": "x", "model": "gpt-9"}, 404, "MODEL_NOT_FOUND"),
     ],
 )
@@ -189,15 +192,42 @@ async def test_every_answer_carries_the_request_id_a_plain_one_of_the_callers_in
 
 
 async def test_ready_when_everything_behind_it_answers(http):
+    github = {"name": "github", "on": True, "off_reason": ""}
     async with http.get("/readyz") as response:
-        assert (200, {"ready": True, "missing": []}) == (response.status, await response.json())
+        answer = await response.json()
+    assert (200, {"ready": True, "missing": [], "sources": [github]}) == (response.status, answer)
+
+
+async def test_ready_tells_why_a_source_is_off(database_urls):
+    async with (
+        staged(database_urls, app_id="") as stage,
+        fronted(stage.address, stage.world_address) as http,
+        http.get("/readyz") as response,
+    ):
+        (github,) = (await response.json())["sources"]
+
+    assert (200, "not set: GITHUB_APP_ID") == (response.status, github["off_reason"])
+
+
+async def test_who_is_not_needed_to_accept_is_named_when_away_and_does_not_stop_the_rest(stage):
+    away = {
+        "MODELS_ADDRESS": stage.world_address,
+        "TOOLS_ADDRESS": "127.0.0.1:1",
+        "WORKER_ADDRESS": "127.0.0.1:1",
+    }
+    async with fronted(stage.address, stage.world_address, **away) as http, http.get("/readyz") as response:
+        answer = await response.json()
+
+    assert (200, True, ["tools", "worker"]) == (response.status, answer["ready"], answer["missing"])
 
 
 async def test_cut_off_it_lives_is_not_ready_and_asks_to_come_back(cut_off):
     async with cut_off.get("/health") as response:
         assert 200 == response.status
     async with cut_off.get("/readyz") as response:
-        assert (503, ["dispatcher", "astra"]) == (response.status, (await response.json())["missing"])
+        answer = await response.json()
+    assert (503, False, ["dispatcher", "astra"]) == (response.status, answer["ready"], answer["missing"])
+    assert answer["sources"] is None
     async with cut_off.post("/webhooks/github", **signed()) as response:
         assert (503, "5") == (response.status, response.headers["Retry-After"])
     async with cut_off.post("/api/tasks", json={"message": "x"}, headers=API) as response:

@@ -24,6 +24,8 @@ from aucert.tools.v1 import tool_pb2
 from aucert.tools.v1 import tool_service_pb2 as pb
 from aucert.tools.v1.repo_service_pb2_grpc import RepoServiceStub
 from aucert.tools.v1.tool_service_pb2_grpc import ToolServiceStub
+from aucert.tools.v1.workspace_service_pb2 import PrepareWorkspaceRequest
+from aucert.tools.v1.workspace_service_pb2_grpc import WorkspaceServiceStub
 from services.common.channels import connect
 from services.models.rehearsal import next_message
 from services.tools.catalogue import read_catalogue, shipped_image
@@ -48,6 +50,7 @@ from tests.service.tools_stage import (
 if TYPE_CHECKING:
     from aucert.tools.v1.repo_service_pb2_grpc import RepoServiceAsyncStub
     from aucert.tools.v1.tool_service_pb2_grpc import ToolServiceAsyncStub
+    from aucert.tools.v1.workspace_service_pb2_grpc import WorkspaceServiceAsyncStub
 
 TOOLS = [
     "repo_find_files",
@@ -71,6 +74,7 @@ class Stage:
     address: str
     tools: ToolServiceAsyncStub
     repo: RepoServiceAsyncStub
+    workspaces: WorkspaceServiceAsyncStub
     repository: Path
     workspace: Path
 
@@ -99,6 +103,7 @@ async def stage(tmp_path: Path) -> AsyncGenerator[Stage, None]:
                 server.address,
                 ToolServiceStub(channel),
                 RepoServiceStub(channel),
+                WorkspaceServiceStub(channel),
                 repository,
                 tmp_path / "workspace",
             )
@@ -243,6 +248,32 @@ async def test_the_commit_another_process_pinned_first_is_the_one_that_is_read(s
     assert "new.md" not in answer.text
 
 
+async def test_a_prepared_run_is_pinned_before_any_tool_is_called(stage: Stage):
+    run = stage.astra.add_run(stage.repository)
+    request = PrepareWorkspaceRequest(task_run_id=run)
+    prepared = [await stage.workspaces.PrepareWorkspace(request) for _ in range(2)]
+    assert [git(stage.repository, "rev-parse", "HEAD")] * 2 == [each.commit for each in prepared]
+    assert stage.astra.runs[run].commit == prepared[0].commit
+    assert not (await stage.call("repo_list_files", {}, run)).failed
+    assert stage.astra.asked == ["GetTaskRun", "PinCommit"]
+
+
+@pytest.mark.parametrize(
+    ("clone_url", "code", "reason"),
+    [
+        ("file:///nowhere", grpc.StatusCode.UNAVAILABLE, "REPOSITORY_UNREACHABLE"),
+        (None, grpc.StatusCode.FAILED_PRECONDITION, "RUN_HAS_NO_REPOSITORY"),
+    ],
+)
+async def test_a_run_that_cannot_be_prepared_is_told_why(
+    stage: Stage, clone_url: str | None, code: grpc.StatusCode, reason: str
+):
+    request = PrepareWorkspaceRequest(task_run_id=stage.astra.add_run(clone_url))
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await stage.workspaces.PrepareWorkspace(request)
+    assert reason_of(caught.value)[:2] == (code, reason)
+
+
 async def test_collection_lets_go_of_ended_runs_only(stage: Stage):
     ended, open_run = (stage.astra.add_run(stage.repository) for _ in range(2))
     for run in (ended, open_run):
@@ -301,4 +332,4 @@ async def test_an_unforeseen_failure_is_told_without_its_text():
 async def test_a_tool_that_takes_too_long_is_ended_and_told():
     call = pb.CallToolRequest(tool_name="repo_find_files", arguments_json='{"glob": "*"}')
     answer = await clumsy().CallTool(call, None)  # pyright: ignore
-    assert (answer.failed, answer.reason, answer.fixable) == (True, "SERVICE_UNAVAILABLE", True)
+    assert (answer.failed, answer.reason, answer.fixable) == (True, "SERVICE_UNAVAILABLE", False)

@@ -144,6 +144,9 @@ def test_the_address_holds_all_that_answering_needs():
         ("me@atlas.com", None),
         ("`@atlas` is the handle", None),
         ("`` a ` @atlas `` code", None),
+        ("`a` @atlas `b`", "atlas"),
+        ("``` @atlas ``", "atlas"),
+        ("` `` @atlas ` ``", None),
         ("> @atlas why?", None),
         ("   > @atlas why?", None),
         ("```\n@atlas why?\n```", None),
@@ -196,6 +199,42 @@ def test_any_markdown_is_read_without_failing(body):
 
     addressed_agent(words, HANDLES)
     assert len(words) <= len(body)
+
+
+# The longest text that is read, made to send a careless pattern back over it again and again.
+HOSTILE = {
+    "space after stop": "@atlas stop" + " " * 65_000 + "x",
+    "space before a command": " " * 65_000 + "/atlas",
+    "space after a command": "/atlas" + " " * 65_000,
+    "runs of every length": " ".join("`" * length for length in range(1, 360)),
+    "one run": "`" * 65_000,
+    "pairs of backticks": "`` ` " * 13_000,
+    "comments never closed": "<!-- " * 13_000,
+    "brackets": "[" * 65_000,
+    "tags": "[a" * 32_000,
+    "long tag": "[" + "a" * 65_000 + "]",
+    "mentions": "@atlas-" * 9_000,
+    "fences": "```\n~~~\n" * 8_000,
+    "lines": "\n" * 65_000,
+}
+TIMES = 20
+
+
+@pytest.mark.timeout(5)  # a safety limit: all of them take a tenth of it
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_the_longest_text_is_read_at_once_whatever_it_is(text):
+    for _ in range(TIMES):
+        for words in (text, own_words(text)):
+            addressed_agent(words, HANDLES)
+            asks_to_stop(words, HANDLES)
+            model_tags(words)
+    told = act("review_comment_created", comment__body=text, comment__diff_hunk=text)
+    for _ in range(TIMES):
+        describe(told)
+
+
+def test_a_stop_with_much_around_it_is_none():
+    assert not asks_to_stop("@atlas " + " " * 200 + "stop", HANDLES)
 
 
 @pytest.mark.parametrize(
@@ -272,6 +311,32 @@ def test_a_payload_that_is_not_understood_starts_nothing_and_waits_for_nobody(bo
 
     assert Ignored(IgnoredReason.PAYLOAD_NOT_UNDERSTOOD) == github.read(sent, body)
     assert "delivery/guid-1" == github.order_key(sent, body)
+
+
+@pytest.mark.parametrize("odd", ["1e999", "-1e999", "NaN", "7.5", "true", '"7"', "-1", "9" * 40, "{}"])
+def test_a_number_that_is_none_counts_as_absent(odd):
+    payload = sample("review_comment_created")
+    payload["comment"] |= {"line": "ODD", "original_line": "ODD", "in_reply_to_id": "ODD"}
+    payload["installation"] = {"id": "ODD"}
+    payload["comment"]["performed_via_github_app"] = {"id": "ODD"}
+    body = json.dumps(payload).replace('"ODD"', odd).encode()
+
+    told = github.read(headers("review_comment_created"), body)
+
+    assert isinstance(told, Act)
+    assert (0, 0, "") == (told.place.line, told.installation_id, told.app_id)
+    assert payload["comment"]["id"] == told.review_comment_id
+
+
+@pytest.mark.parametrize("odd", ["1e999", "true", str(2**31), "0", "null"])
+def test_an_act_without_a_number_of_its_thread_is_not_understood(odd):
+    payload = sample("issue_comment_created")
+    payload["issue"]["number"] = "ODD"
+    body = json.dumps(payload).replace('"ODD"', odd).encode()
+
+    assert Ignored(IgnoredReason.PAYLOAD_NOT_UNDERSTOOD) == github.read(
+        headers("issue_comment_created"), body
+    )
 
 
 def test_a_form_encoded_payload_is_read_too():

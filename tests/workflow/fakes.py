@@ -46,8 +46,9 @@ from aucert.models.v1 import model_service_pb2_grpc
 from aucert.models.v1.message_pb2 import ROLE_ASSISTANT, ROLE_TOOL, ROLE_USER, Message, Part, ToolCall, Usage
 from aucert.models.v1.model_pb2 import Model, Pricing
 from aucert.tools.v1 import thread_service_pb2 as threads
-from aucert.tools.v1 import thread_service_pb2_grpc, tool_service_pb2_grpc
+from aucert.tools.v1 import thread_service_pb2_grpc, tool_service_pb2_grpc, workspace_service_pb2_grpc
 from aucert.tools.v1 import tool_service_pb2 as tools
+from aucert.tools.v1 import workspace_service_pb2 as workspaces
 from aucert.tools.v1.tool_pb2 import TOOL_APPROVAL_NONE, TOOL_EFFECT_READ, Tool
 from services.common.caller import Principal, current_caller
 from services.common.channels import connect
@@ -56,6 +57,7 @@ from services.common.server import Registration, serve
 from services.worker.stubs import Stubs
 
 TENANT = str(uuid.UUID(int=1))
+COMMIT = "c" * 40
 Fault = Callable[[int], ServiceError | None]
 
 
@@ -130,6 +132,7 @@ class FakeAstra:
 
     def __init__(self, faults: Faults) -> None:
         self.records: dict[str, RunRecord] = {}
+        self.answers_begun: set[str] = set()  # runs whose answer the ledger of posts has
         self.stop_queues: list[asyncio.Queue[str]] = []
         self.ceilings = Ceilings(turns_max=200, tokens_max=10_000_000, mistakes_max=2)
         self._faults = faults
@@ -155,6 +158,15 @@ class FakeAstra:
         for queue in self.stop_queues:
             queue.put_nowait(task_run_id)
 
+    def end_past_deadline(self, task_run_id: str, *, ago: timedelta = timedelta(0)) -> None:
+        """As the sweeper does."""
+        run = self.records[task_run_id].run
+        run.status = task_run.TASK_RUN_STATUS_COMPLETED
+        run.outcome = task_run.TASK_RUN_OUTCOME_FAILURE
+        run.outcome_reason = "DEADLINE_EXCEEDED"
+        run.attempt_fence += 1
+        run.completed_time.FromDatetime(datetime.now(UTC) - ago)
+
     def _held(self, request: Any) -> RunRecord:
         record = self.records[request.task_run_id]
         if record.run.status == task_run.TASK_RUN_STATUS_COMPLETED:
@@ -162,6 +174,9 @@ class FakeAstra:
         if request.fence != record.run.attempt_fence:
             raise FenceStale("A newer attempt is at work.")
         return record
+
+    async def GetTaskRun(self, request: runs.GetTaskRunRequest, _context: object) -> runs.GetTaskRunResponse:
+        return runs.GetTaskRunResponse(task_run=self.records[request.task_run_id].run)
 
     async def BeginAttempt(
         self, request: runs.BeginAttemptRequest, _context: object
@@ -185,6 +200,7 @@ class FakeAstra:
             ),
             repository=Repository(slug="acme/shop"),
             turns=record.turns,
+            answer_begun=request.task_run_id in self.answers_begun,
         )
 
     async def UpdateTaskStatus(
@@ -221,6 +237,7 @@ class FakeAstra:
         record.run.outcome = request.outcome
         record.run.outcome_reason = request.outcome_reason
         record.run.output_text = request.output_text
+        record.run.completed_time.GetCurrentTime()
         return runs.CompleteTaskRunResponse(task_run=record.run)
 
     async def WatchStopRequests(
@@ -336,7 +353,7 @@ class FakeModels:
 class FakeTools:
     """One tool, `repo_read_file`, that answers as the test says, and the threads posts go to."""
 
-    def __init__(self, faults: Faults) -> None:
+    def __init__(self, faults: Faults, astra: FakeAstra) -> None:
         self.reply: Callable[[tools.CallToolRequest], tools.CallToolResponse] = lambda request: (
             tools.CallToolResponse(text=f"read {request.arguments_json}")
         )
@@ -346,7 +363,9 @@ class FakeTools:
         self.calls_at_once_max = 0
         self.posts: dict[tuple[str, str], str] = {}  # (run, kind) -> text
         self.posts_sent = 0
+        self.timeout = timedelta(seconds=30)
         self._faults = faults
+        self._astra = astra
 
     async def ListTools(self, _request: object, _context: object) -> tools.ListToolsResponse:
         tool = Tool(
@@ -357,7 +376,7 @@ class FakeTools:
             effect=TOOL_EFFECT_READ,
             approval=TOOL_APPROVAL_NONE,
         )
-        tool.timeout.FromTimedelta(timedelta(seconds=30))
+        tool.timeout.FromTimedelta(self.timeout)
         return tools.ListToolsResponse(tools=[tool])
 
     async def CallTool(self, request: tools.CallToolRequest, _context: object) -> tools.CallToolResponse:
@@ -371,9 +390,17 @@ class FakeTools:
         self.origins.append((origin.task_run_id, origin.call_id, origin.fence))
         return self.reply(request)
 
+    async def PrepareWorkspace(
+        self, request: workspaces.PrepareWorkspaceRequest, _context: object
+    ) -> workspaces.PrepareWorkspaceResponse:
+        self._faults.pass_or_fail("PrepareWorkspace")
+        self._astra.records[request.task_run_id].run.commit = COMMIT
+        return workspaces.PrepareWorkspaceResponse(commit=COMMIT)
+
     async def PostAnswer(
         self, request: threads.PostAnswerRequest, _context: object
     ) -> threads.PostAnswerResponse:
+        self._astra.answers_begun.add(request.task_run_id)
         self._faults.pass_or_fail("PostAnswer")
         self._post(request.task_run_id, "answer", request.text)
         return threads.PostAnswerResponse(url="https://example.com/answer")
@@ -382,6 +409,8 @@ class FakeTools:
         self, request: threads.PostNoticeRequest, _context: object
     ) -> threads.PostNoticeResponse:
         self._faults.pass_or_fail("PostNotice")
+        if request.task_run_id in self._astra.answers_begun:
+            raise Refused("It is answered.", reason="TRANSITION_IMPOSSIBLE")
         self._post(request.task_run_id, {2: "failed", 3: "cancelled"}[request.kind], request.text)
         return threads.PostNoticeResponse(url="https://example.com/notice")
 
@@ -408,12 +437,8 @@ class Services:
 async def running_services() -> AsyncIterator[Services]:
     """All four behind one server."""
     faults = Faults()
-    astra, queues, generator, toolbox = (
-        FakeAstra(faults),
-        FakeDispatcher(),
-        FakeModels(faults),
-        FakeTools(faults),
-    )
+    astra, queues, generator = FakeAstra(faults), FakeDispatcher(), FakeModels(faults)
+    toolbox = FakeTools(faults, astra)
     astra_package, tools_package = "aucert.astra.v1.", "aucert.tools.v1."
     registrations = [
         Registration(
@@ -449,6 +474,11 @@ async def running_services() -> AsyncIterator[Services]:
         Registration(
             tools_package + "ThreadService",
             thread_service_pb2_grpc.add_ThreadServiceServicer_to_server,
+            _Whole(toolbox),
+        ),
+        Registration(
+            tools_package + "WorkspaceService",
+            workspace_service_pb2_grpc.add_WorkspaceServiceServicer_to_server,
             _Whole(toolbox),
         ),
     ]

@@ -17,11 +17,11 @@ from aucert.astra.v1 import task_run_pb2 as task_run
 from aucert.models.v1.message_pb2 import ROLE_ASSISTANT, ROLE_TOOL, Message, ToolResult
 from aucert.tools.v1.tool_service_pb2 import CallToolRequest, CallToolResponse
 from services.common.crashpoints import CrashPoint
-from services.common.errors import Exhausted, Refused, ServiceError, Unavailable
-from services.worker import endings, run
+from services.common.errors import Exhausted, NotFound, Refused, ServiceError, Unavailable
+from services.worker import endings, run, tool_calls
 from services.worker.activities import Activities
 from services.worker.catalogue import Catalogue
-from services.worker.endings import NOTICE_TRIES_MAX, Endings
+from services.worker.endings import NOTICE_PATIENCE, NOTICE_TRIES_IN_PLACE, NOTICE_WAIT, Endings
 from services.worker.steps import Progress, RunToEnd, RunToWork, WorkResult
 from services.worker.stops import Stops
 from services.worker.tool_calls import CALLS_AT_ONCE_MAX
@@ -210,6 +210,76 @@ async def test_a_run_stopped_before_it_began_never_calls_the_model(
     assert list(services.tools.posts) == [(run_id, "cancelled")]
 
 
+def kill_at(point: CrashPoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kill the worker the next time it comes by."""
+    killed = False
+
+    def reach(passed: CrashPoint) -> None:
+        nonlocal killed
+        if passed == point and not killed:
+            killed = True
+            raise Killed
+
+    for module in (run, endings):
+        monkeypatch.setattr(module, "reach", reach)
+
+
+@pytest.mark.parametrize("since", ["stopped", "given up", "overdue"])
+async def test_an_answer_that_was_posted_is_how_the_run_ends_whatever_came_after(
+    worker: Worker, services: Services, monkeypatch: pytest.MonkeyPatch, since: str
+) -> None:
+    kill_at(CrashPoint.ANSWER_POSTED, monkeypatch)
+    run_id = services.astra.add_run()
+    with pytest.raises(Killed):
+        await worker.work(run_id)
+
+    match since:
+        case "stopped":
+            services.astra.ask_to_stop(run_id)
+            assert await worker.work(run_id) == WorkResult(Progress.OVER)
+        case "overdue":
+            services.astra.records[run_id].run.deadline_time.FromSeconds(1)
+            assert await worker.work(run_id) == WorkResult(Progress.OVER)
+        case _:
+            await worker.give_up(run_id, "WORKFLOW_CANCELLED", cancelled=True)
+
+    record = services.astra.records[run_id]
+    assert record.run.outcome == task_run.TASK_RUN_OUTCOME_SUCCESS
+    assert list(services.tools.posts) == [(run_id, "answer")]
+    assert record.events == []
+
+
+async def test_a_stop_wins_over_an_answer_that_was_not_posted(
+    worker: Worker, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kill_at(CrashPoint.TURN_COMMITTED, monkeypatch)
+    run_id = services.astra.add_run()
+    with pytest.raises(Killed):
+        await worker.work(run_id)
+
+    services.astra.ask_to_stop(run_id)
+    assert await worker.work(run_id) == WorkResult(Progress.OVER)
+
+    assert list(services.tools.posts) == [(run_id, "cancelled")]
+
+
+async def test_giving_up_waits_for_an_answer_that_was_begun(worker: Worker, services: Services) -> None:
+    limited = Exhausted("slow", reason="VENDOR_RATE_LIMITED", retry_after=timedelta(seconds=90))
+    errors = [Unavailable("away", reason="VENDOR_UNAVAILABLE"), limited]
+    services.faults.before["PostAnswer"] = lambda calls: errors[calls - 1] if calls <= len(errors) else None
+    run_id = services.astra.add_run()
+    with pytest.raises(ApplicationError):
+        await worker.work(run_id)
+
+    with pytest.raises(ApplicationError) as early:
+        await worker.give_up(run_id, "VENDOR_UNAVAILABLE")
+    assert (early.value.type, early.value.next_retry_delay) == ("VENDOR_RATE_LIMITED", limited.retry_after)
+    await worker.give_up(run_id, "VENDOR_UNAVAILABLE")
+
+    assert services.astra.records[run_id].run.outcome == task_run.TASK_RUN_OUTCOME_SUCCESS
+    assert list(services.tools.posts) == [(run_id, "answer")]
+
+
 async def test_the_stop_stream_is_taken_up_again(worker: Worker, services: Services) -> None:
     services.faults.before["WatchStopRequests"] = once(Unavailable("away"))
     stops = Stops(services.stubs.runs)
@@ -288,6 +358,55 @@ async def test_a_refused_call_is_a_result_for_the_model(worker: Worker, services
     ]
 
 
+async def test_a_call_cut_by_its_timeout_is_not_the_models_mistake(
+    worker: Worker, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tool_calls, "TIMEOUT_GRACE_SECONDS", 0.0)
+    services.models.script = read_then_answer
+    services.tools.timeout = timedelta(milliseconds=50)
+    services.tools.call_seconds = 60
+
+    await worker.work(services.astra.add_run())
+
+    results = [part.tool_result for part in services.models.requests[1].messages[-1].parts]
+    assert [(True, False)] * 2 == [(result.failed, result.fixable) for result in results]
+
+
+async def test_a_run_has_its_repository_prepared_once(worker: Worker, services: Services) -> None:
+    services.faults.before["Generate"] = once(Unavailable("away", reason="MODEL_UNAVAILABLE"))
+    run_id = services.astra.add_run()
+
+    with pytest.raises(ApplicationError):
+        await worker.work(run_id)
+    assert await worker.work(run_id) == WorkResult(Progress.OVER)
+
+    assert services.faults.calls["PrepareWorkspace"] == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "final"),
+    [
+        (Unavailable("down", reason="REPOSITORY_UNREACHABLE"), False),
+        (Refused("big", reason="REPOSITORY_TOO_LARGE"), True),
+        (NotFound("gone", reason="COMMIT_NOT_FOUND"), True),
+    ],
+)
+async def test_without_its_repository_a_run_calls_no_model(
+    worker: Worker, services: Services, error: ServiceError, final: bool
+) -> None:
+    services.faults.before["PrepareWorkspace"] = always(error)
+    run_id = services.astra.add_run()
+
+    with pytest.raises(ApplicationError) as failed:
+        await worker.work(run_id)
+    await worker.give_up(run_id, error.reason)
+
+    assert (failed.value.type, failed.value.non_retryable) == (error.reason, final)
+    assert services.models.requests == []
+    assert error.reason in services.tools.posts[run_id, "failed"]
+    assert "our side" not in services.tools.posts[run_id, "failed"]
+
+
 async def test_calls_of_a_turn_run_side_by_side_within_a_bound(worker: Worker, services: Services) -> None:
     services.models.script = lambda messages: (
         calling(*["repo_read_file"] * 20) if len(messages) == 1 else said(ROLE_ASSISTANT, "Done.")
@@ -325,9 +444,26 @@ async def test_a_long_rate_limit_leaves_the_run_waiting(worker: Worker, services
     )
     assert await worker.work(run_id, waiting.resume_time_ms) == waiting  # rung too early: it waits on
     assert services.faults.calls["Generate"] == 1
+    assert services.faults.calls["BeginAttempt"] == 1
 
     assert await worker.work(run_id, 1) == WorkResult(Progress.OVER)
-    assert services.astra.records[run_id].events == ["waiting", "waiting"]
+    assert services.astra.records[run_id].events == ["waiting"]
+
+
+async def test_a_waiting_run_is_begun_early_to_stop_it_or_when_it_is_over(
+    worker: Worker, services: Services
+) -> None:
+    limited = Exhausted("slow down", reason="MODEL_RATE_LIMITED", retry_after=timedelta(seconds=60))
+    services.faults.before["Generate"] = always(limited)
+    stopped, over = services.astra.add_run(), services.astra.add_run()
+    waits = {run_id: (await worker.work(run_id)).resume_time_ms for run_id in (stopped, over)}
+
+    services.astra.ask_to_stop(stopped)
+    services.astra.end_past_deadline(over)
+
+    for run_id, resume_time_ms in waits.items():
+        assert await worker.work(run_id, resume_time_ms) == WorkResult(Progress.OVER)
+    assert sorted(services.tools.posts) == sorted([(stopped, "cancelled"), (over, "failed")])
 
 
 async def test_a_wait_never_passes_the_deadline(worker: Worker, services: Services) -> None:
@@ -423,17 +559,8 @@ async def test_giving_up_for_a_cancelled_workflow_cancels_the_run(worker: Worker
     assert list(services.tools.posts) == [(run_id, "cancelled")]
 
 
-@pytest.mark.parametrize(
-    ("error", "tries"),
-    [
-        (Refused("locked", reason="VENDOR_REFUSED"), 1),
-        (Unavailable("away", reason="VENDOR_UNAVAILABLE"), NOTICE_TRIES_MAX),
-    ],
-)
-async def test_a_notice_that_cannot_be_posted_is_put_on_record(
-    worker: Worker, services: Services, error: ServiceError, tries: int
-) -> None:
-    services.faults.before["PostNotice"] = always(error)
+async def test_a_notice_that_is_refused_is_put_on_record(worker: Worker, services: Services) -> None:
+    services.faults.before["PostNotice"] = always(Refused("locked", reason="VENDOR_REFUSED"))
     run_id = services.astra.add_run()
 
     await worker.give_up(run_id)
@@ -441,7 +568,48 @@ async def test_a_notice_that_cannot_be_posted_is_put_on_record(
     record = services.astra.records[run_id]
     assert record.events == ["notice_undelivered"]
     assert record.run.outcome == task_run.TASK_RUN_OUTCOME_FAILURE
+    assert services.faults.calls["PostNotice"] == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "tries", "later"),
+    [
+        (Unavailable("away", reason="VENDOR_UNAVAILABLE"), NOTICE_TRIES_IN_PLACE, NOTICE_WAIT),
+        (
+            Exhausted("slow", reason="VENDOR_RATE_LIMITED", retry_after=timedelta(seconds=90)),
+            1,
+            timedelta(seconds=90),
+        ),
+    ],
+)
+async def test_a_notice_that_must_wait_leaves_a_completed_run_and_comes_back_by_a_timer(
+    worker: Worker, services: Services, error: ServiceError, tries: int, later: timedelta
+) -> None:
+    services.faults.before["PostNotice"] = lambda calls: error if calls <= tries else None
+    run_id = services.astra.add_run()
+    services.astra.ask_to_stop(run_id)
+
+    with pytest.raises(ApplicationError) as left:
+        await worker.work(run_id)
+
+    record = services.astra.records[run_id]
+    assert (left.value.non_retryable, left.value.next_retry_delay) == (False, later)
+    assert record.run.outcome == task_run.TASK_RUN_OUTCOME_CANCELLED
     assert services.faults.calls["PostNotice"] == tries
+    assert await worker.work(run_id) == WorkResult(Progress.OVER)
+    assert await worker.work(run_id) == WorkResult(Progress.OVER)
+    assert record.events == ["notice"]
+    assert services.tools.posts_sent == 1
+
+
+async def test_a_notice_is_given_up_some_time_after_the_end(worker: Worker, services: Services) -> None:
+    services.faults.before["PostNotice"] = always(Unavailable("away", reason="VENDOR_UNAVAILABLE"))
+    run_id = services.astra.add_run()
+    services.astra.end_past_deadline(run_id, ago=NOTICE_PATIENCE)
+
+    assert await worker.work(run_id) == WorkResult(Progress.OVER)
+    assert services.astra.records[run_id].events == ["notice_undelivered"]
+    assert services.faults.calls["PostNotice"] == NOTICE_TRIES_IN_PLACE
 
 
 async def test_an_answer_that_cannot_be_posted_stays_on_the_run(worker: Worker, services: Services) -> None:
@@ -460,11 +628,7 @@ async def test_an_answer_that_cannot_be_posted_stays_on_the_run(worker: Worker, 
 
 async def test_a_run_ended_by_the_sweeper_still_gets_its_notice(worker: Worker, services: Services) -> None:
     run_id = services.astra.add_run()
-    ended = services.astra.records[run_id].run
-    ended.status = task_run.TASK_RUN_STATUS_COMPLETED
-    ended.outcome = task_run.TASK_RUN_OUTCOME_FAILURE
-    ended.outcome_reason = "DEADLINE_EXCEEDED"
-    ended.attempt_fence = 3
+    services.astra.end_past_deadline(run_id)
 
     assert await worker.work(run_id) == WorkResult(Progress.OVER)
     assert await worker.work(run_id) == WorkResult(Progress.OVER)
@@ -479,10 +643,8 @@ async def test_a_run_folded_into_another_gets_no_notice_of_its_own(
     worker: Worker, services: Services
 ) -> None:
     run_id = services.astra.add_run()
-    ended = services.astra.records[run_id].run
-    ended.status = task_run.TASK_RUN_STATUS_COMPLETED
-    ended.outcome = task_run.TASK_RUN_OUTCOME_FAILURE
-    ended.answered_by_task_run_id = "another"
+    services.astra.end_past_deadline(run_id)
+    services.astra.records[run_id].run.answered_by_task_run_id = "another"
 
     assert await worker.work(run_id) == WorkResult(Progress.OVER)
 

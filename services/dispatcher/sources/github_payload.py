@@ -1,7 +1,8 @@
 """Reads GitHub's webhook payloads into one shape, an `Act`: who wrote what, where.
 
 Payloads are read leniently by key instead of through a full model: GitHub adds fields freely, and a
-required part that is missing means the payload is not understood and starts nothing.
+required part that is missing means the payload is not understood and starts nothing. Python's JSON knows
+numbers no id can be (1e999 is infinite, true is 1): such a number counts as absent.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from services.dispatcher.domain import TEXT_CHARS_MAX, Author, Ignored, IgnoredR
 
 Payload = Mapping[str, Any]
 EVENT_HEADER = "x-github-event"
+ID_MAX = 2**63 - 1
+NUMBER_MAX = 2**31 - 1
+"""As the contract's ThreadAddress holds them."""
 _FORM = "application/x-www-form-urlencoded"
 
 
@@ -119,10 +123,10 @@ def _review_comment(payload: Payload) -> Act:
         item=comment,
         subject=payload["pull_request"],
         on_pull_request=True,
-        review_comment_id=_id(comment.get("in_reply_to_id") or comment["id"]),
+        review_comment_id=_number(comment.get("in_reply_to_id")) or _id(comment["id"]),
         place=Place(
             path=_text(comment["path"]),
-            line=int(comment.get("line") or comment.get("original_line") or 0),
+            line=_number(comment.get("line")) or _number(comment.get("original_line")),
             diff_hunk=_text(comment.get("diff_hunk")),
         ),
     )
@@ -152,11 +156,11 @@ def _act(
             standing=_text(item.get("author_association")),
         ),
         author_is_bot="Bot" in (user.get("type"), sender.get("type")),
-        app_id=str(app.get("id") or ""),
+        app_id=str(_number(app.get("id")) or ""),
         repository=_text(payload["repository"]["full_name"]),
         repository_id=_id(payload["repository"]["id"]),
-        installation_id=int((payload.get("installation") or {}).get("id") or 0),
-        number=_id(subject["number"]),
+        installation_id=_number((payload.get("installation") or {}).get("id")),
+        number=_id(subject["number"], max_=NUMBER_MAX),
         on_pull_request=on_pull_request,
         title=_text(subject.get("title")),
         thread_url=_text(subject["html_url"]),
@@ -167,10 +171,16 @@ def _act(
     )
 
 
-def _id(value: object) -> int:
-    if not isinstance(value, int) or not 0 < value < 2**63:
+def _id(value: object, *, max_: int = ID_MAX) -> int:
+    number = _number(value, max_=max_)
+    if not number:
         raise ValueError("no id")
-    return value
+    return number
+
+
+def _number(value: object, *, max_: int = ID_MAX) -> int:
+    """A positive whole number; 0 for anything else."""
+    return value if type(value) is int and 0 < value <= max_ else 0
 
 
 def _text(value: object) -> str:

@@ -143,7 +143,7 @@ class Ceilings(_message.Message):
     """Turns in a row the model may get wrong: unusable arguments, unknown tools, empty answers."""
     @_builtins.property
     def run_timeout(self) -> _duration_pb2.Duration:
-        """Time from created to completed."""
+        """Time from its first attempt to completed; what waits in a queue does not count."""
 
     def __init__(
         self,

@@ -27,7 +27,7 @@ from aucert.common.v1 import scope_pb2 as aucert_dot_common_dot_v1_dot_scope__pb
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(aucert/astra/v1/repository_service.proto\x12\x0f\x61ucert.astra.v1\x1a aucert/astra/v1/repository.proto\x1a\x1c\x61ucert/common/v1/scope.proto\x1a\x1b\x62uf/validate/validate.proto\"\xbd\x03\n\x19RegisterRepositoryRequest\x12>\n\x04slug\x18\x01 \x01(\tB*\xbaH\'r%2#^[A-Za-z0-9][A-Za-z0-9._/-]{0,199}$R\x04slug\x12:\n\tclone_url\x18\x02 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^(https?://[^@]+|/.+)$R\x08\x63loneUrl\x12/\n\x0e\x64\x65\x66\x61ult_branch\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\rdefaultBranch\x12+\n\x0cspec_folders\x18\x04 \x03(\tB\x08\xbaH\x05\x92\x01\x02\x10\x10R\x0bspecFolders\x12)\n\x0b\x61\x64r_folders\x18\x05 \x03(\tB\x08\xbaH\x05\x92\x01\x02\x10\x10R\nadrFolders\x12P\n\x11source_containers\x18\x06 \x03(\tB#\xbaH \x92\x01\x1d\x10 \"\x19r\x17\x32\x15^[a-z-]+:[^ ]{1,200}$R\x10sourceContainers\x12I\n\x0cstart_policy\x18\x07 \x01(\x0e\x32\x1c.aucert.astra.v1.StartPolicyB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x0bstartPolicy\"Y\n\x1aRegisterRepositoryResponse\x12;\n\nrepository\x18\x01 \x01(\x0b\x32\x1b.aucert.astra.v1.RepositoryR\nrepository\"\x98\x01\n\x14GetRepositoryRequest\x12/\n\rrepository_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01H\x00R\x0crepositoryId\x12\x14\n\x04slug\x18\x02 \x01(\tH\x00R\x04slug\x12+\n\x10source_container\x18\x03 \x01(\tH\x00R\x0fsourceContainerB\x0c\n\x03key\x12\x05\xbaH\x02\x08\x01\"T\n\x15GetRepositoryResponse\x12;\n\nrepository\x18\x01 \x01(\x0b\x32\x1b.aucert.astra.v1.RepositoryR\nrepository\"h\n\x17ListRepositoriesRequest\x12$\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x08pageSize\x12\'\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\tpageToken\"\x83\x01\n\x18ListRepositoriesResponse\x12?\n\x0crepositories\x18\x01 \x03(\x0b\x32\x1b.aucert.astra.v1.RepositoryR\x0crepositories\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xe6\x02\n\x11RepositoryService\x12v\n\x12RegisterRepository\x12*.aucert.astra.v1.RegisterRepositoryRequest\x1a+.aucert.astra.v1.RegisterRepositoryResponse\"\x07\x90\x02\x02\xa8\xbb\x18\x0e\x12g\n\rGetRepository\x12%.aucert.astra.v1.GetRepositoryRequest\x1a&.aucert.astra.v1.GetRepositoryResponse\"\x07\x90\x02\x01\xa8\xbb\x18\r\x12p\n\x10ListRepositories\x12(.aucert.astra.v1.ListRepositoriesRequest\x1a).aucert.astra.v1.ListRepositoriesResponse\"\x07\x90\x02\x01\xa8\xbb\x18\rb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(aucert/astra/v1/repository_service.proto\x12\x0f\x61ucert.astra.v1\x1a aucert/astra/v1/repository.proto\x1a\x1c\x61ucert/common/v1/scope.proto\x1a\x1b\x62uf/validate/validate.proto\"\xbd\x03\n\x19RegisterRepositoryRequest\x12>\n\x04slug\x18\x01 \x01(\tB*\xbaH\'r%2#^[A-Za-z0-9][A-Za-z0-9._/-]{0,199}$R\x04slug\x12:\n\tclone_url\x18\x02 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^(https?://[^@]+|/.+)$R\x08\x63loneUrl\x12/\n\x0e\x64\x65\x66\x61ult_branch\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\rdefaultBranch\x12+\n\x0cspec_folders\x18\x04 \x03(\tB\x08\xbaH\x05\x92\x01\x02\x10\x10R\x0bspecFolders\x12)\n\x0b\x61\x64r_folders\x18\x05 \x03(\tB\x08\xbaH\x05\x92\x01\x02\x10\x10R\nadrFolders\x12P\n\x11source_containers\x18\x06 \x03(\tB#\xbaH \x92\x01\x1d\x10 \"\x19r\x17\x32\x15^[a-z-]+:[^ ]{1,200}$R\x10sourceContainers\x12I\n\x0cstart_policy\x18\x07 \x01(\x0e\x32\x1c.aucert.astra.v1.StartPolicyB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x0bstartPolicy\"Y\n\x1aRegisterRepositoryResponse\x12;\n\nrepository\x18\x01 \x01(\x0b\x32\x1b.aucert.astra.v1.RepositoryR\nrepository\"\xca\x01\n\x14GetRepositoryRequest\x12/\n\rrepository_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01H\x00R\x0crepositoryId\x12-\n\x04slug\x18\x02 \x01(\tB\x17\xbaH\x14r\x12\x32\x10^[^\\x00]{1,200}$H\x00R\x04slug\x12\x44\n\x10source_container\x18\x03 \x01(\tB\x17\xbaH\x14r\x12\x32\x10^[^\\x00]{1,240}$H\x00R\x0fsourceContainerB\x0c\n\x03key\x12\x05\xbaH\x02\x08\x01\"T\n\x15GetRepositoryResponse\x12;\n\nrepository\x18\x01 \x01(\x0b\x32\x1b.aucert.astra.v1.RepositoryR\nrepository\"h\n\x17ListRepositoriesRequest\x12$\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x08pageSize\x12\'\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\tpageToken\"\x83\x01\n\x18ListRepositoriesResponse\x12?\n\x0crepositories\x18\x01 \x03(\x0b\x32\x1b.aucert.astra.v1.RepositoryR\x0crepositories\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xe6\x02\n\x11RepositoryService\x12v\n\x12RegisterRepository\x12*.aucert.astra.v1.RegisterRepositoryRequest\x1a+.aucert.astra.v1.RegisterRepositoryResponse\"\x07\x90\x02\x02\xa8\xbb\x18\x0e\x12g\n\rGetRepository\x12%.aucert.astra.v1.GetRepositoryRequest\x1a&.aucert.astra.v1.GetRepositoryResponse\"\x07\x90\x02\x01\xa8\xbb\x18\r\x12p\n\x10ListRepositories\x12(.aucert.astra.v1.ListRepositoriesRequest\x1a).aucert.astra.v1.ListRepositoriesResponse\"\x07\x90\x02\x01\xa8\xbb\x18\rb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -52,6 +52,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETREPOSITORYREQUEST'].oneofs_by_name['key']._serialized_options = b'\272H\002\010\001'
   _globals['_GETREPOSITORYREQUEST'].fields_by_name['repository_id']._loaded_options = None
   _globals['_GETREPOSITORYREQUEST'].fields_by_name['repository_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_GETREPOSITORYREQUEST'].fields_by_name['slug']._loaded_options = None
+  _globals['_GETREPOSITORYREQUEST'].fields_by_name['slug']._serialized_options = b'\272H\024r\0222\020^[^\\x00]{1,200}$'
+  _globals['_GETREPOSITORYREQUEST'].fields_by_name['source_container']._loaded_options = None
+  _globals['_GETREPOSITORYREQUEST'].fields_by_name['source_container']._serialized_options = b'\272H\024r\0222\020^[^\\x00]{1,240}$'
   _globals['_LISTREPOSITORIESREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTREPOSITORIESREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004\032\002(\000'
   _globals['_LISTREPOSITORIESREQUEST'].fields_by_name['page_token']._loaded_options = None
@@ -67,13 +71,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REGISTERREPOSITORYRESPONSE']._serialized_start=602
   _globals['_REGISTERREPOSITORYRESPONSE']._serialized_end=691
   _globals['_GETREPOSITORYREQUEST']._serialized_start=694
-  _globals['_GETREPOSITORYREQUEST']._serialized_end=846
-  _globals['_GETREPOSITORYRESPONSE']._serialized_start=848
-  _globals['_GETREPOSITORYRESPONSE']._serialized_end=932
-  _globals['_LISTREPOSITORIESREQUEST']._serialized_start=934
-  _globals['_LISTREPOSITORIESREQUEST']._serialized_end=1038
-  _globals['_LISTREPOSITORIESRESPONSE']._serialized_start=1041
-  _globals['_LISTREPOSITORIESRESPONSE']._serialized_end=1172
-  _globals['_REPOSITORYSERVICE']._serialized_start=1175
-  _globals['_REPOSITORYSERVICE']._serialized_end=1533
+  _globals['_GETREPOSITORYREQUEST']._serialized_end=896
+  _globals['_GETREPOSITORYRESPONSE']._serialized_start=898
+  _globals['_GETREPOSITORYRESPONSE']._serialized_end=982
+  _globals['_LISTREPOSITORIESREQUEST']._serialized_start=984
+  _globals['_LISTREPOSITORIESREQUEST']._serialized_end=1088
+  _globals['_LISTREPOSITORIESRESPONSE']._serialized_start=1091
+  _globals['_LISTREPOSITORIESRESPONSE']._serialized_end=1222
+  _globals['_REPOSITORYSERVICE']._serialized_start=1225
+  _globals['_REPOSITORYSERVICE']._serialized_end=1583
 # @@protoc_insertion_point(module_scope)

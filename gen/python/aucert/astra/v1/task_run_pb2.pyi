@@ -230,7 +230,9 @@ class TaskRun(_message.Message):
 
     @_builtins.property
     def deadline_time(self) -> _timestamp_pb2.Timestamp:
-        """When it is ended by force."""
+        """When it is ended by force: at first a week after it was recorded; once its first attempt began, that time
+        and the agent's run_timeout.
+        """
 
     @_builtins.property
     def completed_time(self) -> _timestamp_pb2.Timestamp:

@@ -274,9 +274,13 @@ class BeginAttemptResponse(_message.Message):
     AGENT_FIELD_NUMBER: _builtins.int
     REPOSITORY_FIELD_NUMBER: _builtins.int
     TURNS_FIELD_NUMBER: _builtins.int
-    OPEN_CALL_IDS_FIELD_NUMBER: _builtins.int
+    ANSWER_BEGUN_FIELD_NUMBER: _builtins.int
     fence: _builtins.int
     """Fence to send with each write of this attempt. 0: the run is completed."""
+    answer_begun: _builtins.bool
+    """True when the ledger holds the run's answer: it may be in the thread already, so it is finished whatever
+    else was asked since.
+    """
     @_builtins.property
     def task_run(self) -> _task_run_pb2.TaskRun:
         """The run, after the attempt began."""
@@ -293,10 +297,6 @@ class BeginAttemptResponse(_message.Message):
     def turns(self) -> _containers.RepeatedCompositeFieldContainer[_transcript_pb2.TranscriptTurn]:
         """The transcript so far, with follow-ups that were waiting folded in, oldest first."""
 
-    @_builtins.property
-    def open_call_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Calls of the last turn that have no recorded result yet."""
-
     def __init__(
         self,
         *,
@@ -305,11 +305,11 @@ class BeginAttemptResponse(_message.Message):
         agent: _agent_pb2.Agent | None = ...,
         repository: _repository_pb2.Repository | None = ...,
         turns: _abc.Iterable[_transcript_pb2.TranscriptTurn] | None = ...,
-        open_call_ids: _abc.Iterable[_builtins.str] | None = ...,
+        answer_begun: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "repository", b"repository", "task_run", b"task_run"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "fence", b"fence", "open_call_ids", b"open_call_ids", "repository", b"repository", "task_run", b"task_run", "turns", b"turns"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "answer_begun", b"answer_begun", "fence", b"fence", "repository", b"repository", "task_run", b"task_run", "turns", b"turns"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -152,7 +152,8 @@ class TaskRunServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RequestStop(self, request, context):
-        """Ask the unfinished runs of a thread, or one run, to stop. Repeating it changes nothing.
+        """Ask the unfinished runs of a thread, or one run, to stop. Repeating it changes nothing. What was folded
+        into a run that stops, and is not itself stopped, gets a run of its own again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -51,7 +51,9 @@ class TaskRunServiceStub:
     frees what was set aside for the call its provider refused.
     """
     RequestStop: _grpc.UnaryUnaryMultiCallable[_task_run_service_pb2.RequestStopRequest, _task_run_service_pb2.RequestStopResponse]
-    """Ask the unfinished runs of a thread, or one run, to stop. Repeating it changes nothing."""
+    """Ask the unfinished runs of a thread, or one run, to stop. Repeating it changes nothing. What was folded
+    into a run that stops, and is not itself stopped, gets a run of its own again.
+    """
     WatchStopRequests: _grpc.UnaryStreamMultiCallable[_task_run_service_pb2.WatchStopRequestsRequest, _task_run_service_pb2.WatchStopRequestsResponse]
     """Stream the runs asked to stop: first all that are unfinished, then each as it is asked.
     A worker holds one such stream and cuts what it is doing for a run it hears of.
@@ -92,7 +94,9 @@ class TaskRunServiceAsyncStub(TaskRunServiceStub):
     frees what was set aside for the call its provider refused.
     """
     RequestStop: _aio.UnaryUnaryMultiCallable[_task_run_service_pb2.RequestStopRequest, _task_run_service_pb2.RequestStopResponse]  # type: ignore[assignment]
-    """Ask the unfinished runs of a thread, or one run, to stop. Repeating it changes nothing."""
+    """Ask the unfinished runs of a thread, or one run, to stop. Repeating it changes nothing. What was folded
+    into a run that stops, and is not itself stopped, gets a run of its own again.
+    """
     WatchStopRequests: _aio.UnaryStreamMultiCallable[_task_run_service_pb2.WatchStopRequestsRequest, _task_run_service_pb2.WatchStopRequestsResponse]  # type: ignore[assignment]
     """Stream the runs asked to stop: first all that are unfinished, then each as it is asked.
     A worker holds one such stream and cuts what it is doing for a run it hears of.
@@ -172,7 +176,9 @@ class TaskRunServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _task_run_service_pb2.RequestStopRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_task_run_service_pb2.RequestStopResponse, _abc.Awaitable[_task_run_service_pb2.RequestStopResponse]]:
-        """Ask the unfinished runs of a thread, or one run, to stop. Repeating it changes nothing."""
+        """Ask the unfinished runs of a thread, or one run, to stop. Repeating it changes nothing. What was folded
+        into a run that stops, and is not itself stopped, gets a run of its own again.
+        """
 
     @_abc_1.abstractmethod
     def WatchStopRequests(

@@ -53,7 +53,8 @@ class ThreadPostServiceServicer:
 
     def BeginThreadPost(self, request, context):
         """Write down the parts of a post. If this kind is already written down for the run, its parts come
-        back as they are, whatever the texts say now.
+        back as they are, whatever the texts say now. Once the run's answer is written down, a notice that would
+        contradict it is refused with TRANSITION_IMPOSSIBLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -35,7 +35,8 @@ class ThreadPostServiceStub:
     def __new__(cls, channel: _aio.Channel) -> ThreadPostServiceAsyncStub: ...
     BeginThreadPost: _grpc.UnaryUnaryMultiCallable[_thread_post_service_pb2.BeginThreadPostRequest, _thread_post_service_pb2.BeginThreadPostResponse]
     """Write down the parts of a post. If this kind is already written down for the run, its parts come
-    back as they are, whatever the texts say now.
+    back as they are, whatever the texts say now. Once the run's answer is written down, a notice that would
+    contradict it is refused with TRANSITION_IMPOSSIBLE.
     """
     FinishThreadPost: _grpc.UnaryUnaryMultiCallable[_thread_post_service_pb2.FinishThreadPostRequest, _thread_post_service_pb2.FinishThreadPostResponse]
     """Note that the vendor has a part. Repeating it changes nothing."""
@@ -47,7 +48,8 @@ class ThreadPostServiceAsyncStub(ThreadPostServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     BeginThreadPost: _aio.UnaryUnaryMultiCallable[_thread_post_service_pb2.BeginThreadPostRequest, _thread_post_service_pb2.BeginThreadPostResponse]  # type: ignore[assignment]
     """Write down the parts of a post. If this kind is already written down for the run, its parts come
-    back as they are, whatever the texts say now.
+    back as they are, whatever the texts say now. Once the run's answer is written down, a notice that would
+    contradict it is refused with TRANSITION_IMPOSSIBLE.
     """
     FinishThreadPost: _aio.UnaryUnaryMultiCallable[_thread_post_service_pb2.FinishThreadPostRequest, _thread_post_service_pb2.FinishThreadPostResponse]  # type: ignore[assignment]
     """Note that the vendor has a part. Repeating it changes nothing."""
@@ -62,7 +64,8 @@ class ThreadPostServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_thread_post_service_pb2.BeginThreadPostResponse, _abc.Awaitable[_thread_post_service_pb2.BeginThreadPostResponse]]:
         """Write down the parts of a post. If this kind is already written down for the run, its parts come
-        back as they are, whatever the texts say now.
+        back as they are, whatever the texts say now. Once the run's answer is written down, a notice that would
+        contradict it is refused with TRANSITION_IMPOSSIBLE.
         """
 
     @_abc_1.abstractmethod

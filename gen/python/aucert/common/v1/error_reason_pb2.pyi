@@ -49,7 +49,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_TASK_RUN_COMPLETED: _ErrorReason.ValueType  # 21
     """The run ended another way before. Example: completing a cancelled run as a success."""
     ERROR_REASON_TRANSITION_IMPOSSIBLE: _ErrorReason.ValueType  # 22
-    """That move is not in the life of a run. Example: from in progress back to queued."""
+    """That move is not in the life of a run. Example: from in progress back to queued; a notice after the answer."""
     ERROR_REASON_FENCE_STALE: _ErrorReason.ValueType  # 23
     """A newer attempt is at work; stop. Example: a worker that woke from a long pause."""
     ERROR_REASON_RESERVATION_NOT_OPEN: _ErrorReason.ValueType  # 24
@@ -147,7 +147,7 @@ ERROR_REASON_TASK_RUN_NOT_FOUND: ErrorReason.ValueType  # 20
 ERROR_REASON_TASK_RUN_COMPLETED: ErrorReason.ValueType  # 21
 """The run ended another way before. Example: completing a cancelled run as a success."""
 ERROR_REASON_TRANSITION_IMPOSSIBLE: ErrorReason.ValueType  # 22
-"""That move is not in the life of a run. Example: from in progress back to queued."""
+"""That move is not in the life of a run. Example: from in progress back to queued; a notice after the answer."""
 ERROR_REASON_FENCE_STALE: ErrorReason.ValueType  # 23
 """A newer attempt is at work; stop. Example: a worker that woke from a long pause."""
 ERROR_REASON_RESERVATION_NOT_OPEN: ErrorReason.ValueType  # 24

@@ -24,11 +24,12 @@ _sym_db = _symbol_database.Default()
 
 from aucert.common.v1 import scope_pb2 as aucert_dot_common_dot_v1_dot_scope__pb2
 from aucert.dispatcher.v1 import delivery_pb2 as aucert_dot_dispatcher_dot_v1_dot_delivery__pb2
+from aucert.dispatcher.v1 import source_pb2 as aucert_dot_dispatcher_dot_v1_dot_source__pb2
 from aucert.dispatcher.v1 import thread_event_pb2 as aucert_dot_dispatcher_dot_v1_dot_thread__event__pb2
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-aucert/dispatcher/v1/dispatcher_service.proto\x12\x14\x61ucert.dispatcher.v1\x1a\x1c\x61ucert/common/v1/scope.proto\x1a#aucert/dispatcher/v1/delivery.proto\x1a\'aucert/dispatcher/v1/thread_event.proto\x1a\x1b\x62uf/validate/validate.proto\"d\n\x15IngestWebhooksRequest\x12K\n\ndeliveries\x18\x01 \x03(\x0b\x32\x1e.aucert.dispatcher.v1.DeliveryB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\x80\x02R\ndeliveries\"V\n\x16IngestWebhooksResponse\x12<\n\x07results\x18\x01 \x03(\x0b\x32\".aucert.dispatcher.v1.IngestResultR\x07results\"\x80\x02\n\x11\x43reateTaskRequest\x12%\n\x07message\x18\x01 \x01(\tB\x0b\xbaH\x08r\x06\x10\x01\x18\x80\x80\x04R\x07message\x12(\n\nrepository\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\nrepository\x12\x33\n\toperation\x18\x03 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[a-z_]{0,64}$R\toperation\x12\x1d\n\x05model\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18@R\x05model\x12\'\n\nrequest_id\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\trequestId\x12\x1d\n\x05\x61gent\x18\x06 \x01(\tB\x07\xbaH\x04r\x02\x18@R\x05\x61gent\"U\n\x12\x43reateTaskResponse\x12\x1e\n\x0btask_run_id\x18\x01 \x01(\tR\ttaskRunId\x12\x1f\n\x0bworkflow_id\x18\x02 \x01(\tR\nworkflowId\"\x8e\x01\n\x12SendMessageRequest\x12(\n\x0btask_run_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\ttaskRunId\x12%\n\x07message\x18\x02 \x01(\tB\x0b\xbaH\x08r\x06\x10\x01\x18\x80\x80\x04R\x07message\x12\'\n\nrequest_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\trequestId\"5\n\x13SendMessageResponse\x12\x1e\n\x0btask_run_id\x18\x01 \x01(\tR\ttaskRunId\"=\n\x11\x43\x61ncelTaskRequest\x12(\n\x0btask_run_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\ttaskRunId\"\x14\n\x12\x43\x61ncelTaskResponse\"\x84\x01\n\x15\x43laimNextEventRequest\x12%\n\tthread_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x08threadId\x12\x44\n\x18\x66inished_thread_event_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\x15\x66inishedThreadEventId\"R\n\x16\x43laimNextEventResponse\x12\x38\n\x05\x65vent\x18\x01 \x01(\x0b\x32\".aucert.dispatcher.v1.ClaimedEventR\x05\x65vent2\xc0\x04\n\x11\x44ispatcherService\x12t\n\x0eIngestWebhooks\x12+.aucert.dispatcher.v1.IngestWebhooksRequest\x1a,.aucert.dispatcher.v1.IngestWebhooksResponse\"\x07\x90\x02\x02\xa8\xbb\x18\x05\x12h\n\nCreateTask\x12\'.aucert.dispatcher.v1.CreateTaskRequest\x1a(.aucert.dispatcher.v1.CreateTaskResponse\"\x07\x90\x02\x02\xa8\xbb\x18\x04\x12k\n\x0bSendMessage\x12(.aucert.dispatcher.v1.SendMessageRequest\x1a).aucert.dispatcher.v1.SendMessageResponse\"\x07\x90\x02\x02\xa8\xbb\x18\x04\x12h\n\nCancelTask\x12\'.aucert.dispatcher.v1.CancelTaskRequest\x1a(.aucert.dispatcher.v1.CancelTaskResponse\"\x07\x90\x02\x02\xa8\xbb\x18\x04\x12t\n\x0e\x43laimNextEvent\x12+.aucert.dispatcher.v1.ClaimNextEventRequest\x1a,.aucert.dispatcher.v1.ClaimNextEventResponse\"\x07\x90\x02\x02\xa8\xbb\x18\x06\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-aucert/dispatcher/v1/dispatcher_service.proto\x12\x14\x61ucert.dispatcher.v1\x1a\x1c\x61ucert/common/v1/scope.proto\x1a#aucert/dispatcher/v1/delivery.proto\x1a!aucert/dispatcher/v1/source.proto\x1a\'aucert/dispatcher/v1/thread_event.proto\x1a\x1b\x62uf/validate/validate.proto\"d\n\x15IngestWebhooksRequest\x12K\n\ndeliveries\x18\x01 \x03(\x0b\x32\x1e.aucert.dispatcher.v1.DeliveryB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\x80\x02R\ndeliveries\"V\n\x16IngestWebhooksResponse\x12<\n\x07results\x18\x01 \x03(\x0b\x32\".aucert.dispatcher.v1.IngestResultR\x07results\"\x14\n\x12ListSourcesRequest\"R\n\x13ListSourcesResponse\x12;\n\x07sources\x18\x01 \x03(\x0b\x32!.aucert.dispatcher.v1.SourceStateR\x07sources\"\xd2\x02\n\x11\x43reateTaskRequest\x12%\n\x07message\x18\x01 \x01(\tB\x0b\xbaH\x08r\x06\x10\x01\x18\x80\x80\x04R\x07message\x12?\n\nrepository\x18\x02 \x01(\tB\x1f\xbaH\x1cr\x1a\x32\x18^[A-Za-z0-9._/-]{0,200}$R\nrepository\x12\x33\n\toperation\x18\x03 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[a-z_]{0,64}$R\toperation\x12\x33\n\x05model\x18\x04 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9._-]{0,64}$R\x05model\x12\x36\n\nrequest_id\x18\x05 \x01(\tB\x17\xbaH\x14r\x12\x32\x10^[^\\x00]{0,200}$R\trequestId\x12\x33\n\x05\x61gent\x18\x06 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9._-]{0,64}$R\x05\x61gent\"U\n\x12\x43reateTaskResponse\x12\x1e\n\x0btask_run_id\x18\x01 \x01(\tR\ttaskRunId\x12\x1f\n\x0bworkflow_id\x18\x02 \x01(\tR\nworkflowId\"\x9d\x01\n\x12SendMessageRequest\x12(\n\x0btask_run_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\ttaskRunId\x12%\n\x07message\x18\x02 \x01(\tB\x0b\xbaH\x08r\x06\x10\x01\x18\x80\x80\x04R\x07message\x12\x36\n\nrequest_id\x18\x03 \x01(\tB\x17\xbaH\x14r\x12\x32\x10^[^\\x00]{0,200}$R\trequestId\"5\n\x13SendMessageResponse\x12\x1e\n\x0btask_run_id\x18\x01 \x01(\tR\ttaskRunId\"=\n\x11\x43\x61ncelTaskRequest\x12(\n\x0btask_run_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\ttaskRunId\"\x14\n\x12\x43\x61ncelTaskResponse\"\x84\x01\n\x15\x43laimNextEventRequest\x12%\n\tthread_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x08threadId\x12\x44\n\x18\x66inished_thread_event_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\x15\x66inishedThreadEventId\"R\n\x16\x43laimNextEventResponse\x12\x38\n\x05\x65vent\x18\x01 \x01(\x0b\x32\".aucert.dispatcher.v1.ClaimedEventR\x05\x65vent2\xad\x05\n\x11\x44ispatcherService\x12t\n\x0eIngestWebhooks\x12+.aucert.dispatcher.v1.IngestWebhooksRequest\x1a,.aucert.dispatcher.v1.IngestWebhooksResponse\"\x07\x90\x02\x02\xa8\xbb\x18\x05\x12k\n\x0bListSources\x12(.aucert.dispatcher.v1.ListSourcesRequest\x1a).aucert.dispatcher.v1.ListSourcesResponse\"\x07\x90\x02\x01\xa8\xbb\x18\x05\x12h\n\nCreateTask\x12\'.aucert.dispatcher.v1.CreateTaskRequest\x1a(.aucert.dispatcher.v1.CreateTaskResponse\"\x07\x90\x02\x02\xa8\xbb\x18\x04\x12k\n\x0bSendMessage\x12(.aucert.dispatcher.v1.SendMessageRequest\x1a).aucert.dispatcher.v1.SendMessageResponse\"\x07\x90\x02\x02\xa8\xbb\x18\x04\x12h\n\nCancelTask\x12\'.aucert.dispatcher.v1.CancelTaskRequest\x1a(.aucert.dispatcher.v1.CancelTaskResponse\"\x07\x90\x02\x02\xa8\xbb\x18\x04\x12t\n\x0e\x43laimNextEvent\x12+.aucert.dispatcher.v1.ClaimNextEventRequest\x1a,.aucert.dispatcher.v1.ClaimNextEventResponse\"\x07\x90\x02\x02\xa8\xbb\x18\x06\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,21 +41,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATETASKREQUEST'].fields_by_name['message']._loaded_options = None
   _globals['_CREATETASKREQUEST'].fields_by_name['message']._serialized_options = b'\272H\010r\006\020\001\030\200\200\004'
   _globals['_CREATETASKREQUEST'].fields_by_name['repository']._loaded_options = None
-  _globals['_CREATETASKREQUEST'].fields_by_name['repository']._serialized_options = b'\272H\005r\003\030\310\001'
+  _globals['_CREATETASKREQUEST'].fields_by_name['repository']._serialized_options = b'\272H\034r\0322\030^[A-Za-z0-9._/-]{0,200}$'
   _globals['_CREATETASKREQUEST'].fields_by_name['operation']._loaded_options = None
   _globals['_CREATETASKREQUEST'].fields_by_name['operation']._serialized_options = b'\272H\022r\0202\016^[a-z_]{0,64}$'
   _globals['_CREATETASKREQUEST'].fields_by_name['model']._loaded_options = None
-  _globals['_CREATETASKREQUEST'].fields_by_name['model']._serialized_options = b'\272H\004r\002\030@'
+  _globals['_CREATETASKREQUEST'].fields_by_name['model']._serialized_options = b'\272H\032r\0302\026^[A-Za-z0-9._-]{0,64}$'
   _globals['_CREATETASKREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_CREATETASKREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\030\310\001'
+  _globals['_CREATETASKREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\024r\0222\020^[^\\x00]{0,200}$'
   _globals['_CREATETASKREQUEST'].fields_by_name['agent']._loaded_options = None
-  _globals['_CREATETASKREQUEST'].fields_by_name['agent']._serialized_options = b'\272H\004r\002\030@'
+  _globals['_CREATETASKREQUEST'].fields_by_name['agent']._serialized_options = b'\272H\032r\0302\026^[A-Za-z0-9._-]{0,64}$'
   _globals['_SENDMESSAGEREQUEST'].fields_by_name['task_run_id']._loaded_options = None
   _globals['_SENDMESSAGEREQUEST'].fields_by_name['task_run_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_SENDMESSAGEREQUEST'].fields_by_name['message']._loaded_options = None
   _globals['_SENDMESSAGEREQUEST'].fields_by_name['message']._serialized_options = b'\272H\010r\006\020\001\030\200\200\004'
   _globals['_SENDMESSAGEREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_SENDMESSAGEREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\030\310\001'
+  _globals['_SENDMESSAGEREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\024r\0222\020^[^\\x00]{0,200}$'
   _globals['_CANCELTASKREQUEST'].fields_by_name['task_run_id']._loaded_options = None
   _globals['_CANCELTASKREQUEST'].fields_by_name['task_run_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_CLAIMNEXTEVENTREQUEST'].fields_by_name['thread_id']._loaded_options = None
@@ -63,6 +64,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CLAIMNEXTEVENTREQUEST'].fields_by_name['finished_thread_event_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
   _globals['_DISPATCHERSERVICE'].methods_by_name['IngestWebhooks']._loaded_options = None
   _globals['_DISPATCHERSERVICE'].methods_by_name['IngestWebhooks']._serialized_options = b'\220\002\002\250\273\030\005'
+  _globals['_DISPATCHERSERVICE'].methods_by_name['ListSources']._loaded_options = None
+  _globals['_DISPATCHERSERVICE'].methods_by_name['ListSources']._serialized_options = b'\220\002\001\250\273\030\005'
   _globals['_DISPATCHERSERVICE'].methods_by_name['CreateTask']._loaded_options = None
   _globals['_DISPATCHERSERVICE'].methods_by_name['CreateTask']._serialized_options = b'\220\002\002\250\273\030\004'
   _globals['_DISPATCHERSERVICE'].methods_by_name['SendMessage']._loaded_options = None
@@ -71,26 +74,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DISPATCHERSERVICE'].methods_by_name['CancelTask']._serialized_options = b'\220\002\002\250\273\030\004'
   _globals['_DISPATCHERSERVICE'].methods_by_name['ClaimNextEvent']._loaded_options = None
   _globals['_DISPATCHERSERVICE'].methods_by_name['ClaimNextEvent']._serialized_options = b'\220\002\002\250\273\030\006'
-  _globals['_INGESTWEBHOOKSREQUEST']._serialized_start=208
-  _globals['_INGESTWEBHOOKSREQUEST']._serialized_end=308
-  _globals['_INGESTWEBHOOKSRESPONSE']._serialized_start=310
-  _globals['_INGESTWEBHOOKSRESPONSE']._serialized_end=396
-  _globals['_CREATETASKREQUEST']._serialized_start=399
-  _globals['_CREATETASKREQUEST']._serialized_end=655
-  _globals['_CREATETASKRESPONSE']._serialized_start=657
-  _globals['_CREATETASKRESPONSE']._serialized_end=742
-  _globals['_SENDMESSAGEREQUEST']._serialized_start=745
-  _globals['_SENDMESSAGEREQUEST']._serialized_end=887
-  _globals['_SENDMESSAGERESPONSE']._serialized_start=889
-  _globals['_SENDMESSAGERESPONSE']._serialized_end=942
-  _globals['_CANCELTASKREQUEST']._serialized_start=944
-  _globals['_CANCELTASKREQUEST']._serialized_end=1005
-  _globals['_CANCELTASKRESPONSE']._serialized_start=1007
-  _globals['_CANCELTASKRESPONSE']._serialized_end=1027
-  _globals['_CLAIMNEXTEVENTREQUEST']._serialized_start=1030
-  _globals['_CLAIMNEXTEVENTREQUEST']._serialized_end=1162
-  _globals['_CLAIMNEXTEVENTRESPONSE']._serialized_start=1164
-  _globals['_CLAIMNEXTEVENTRESPONSE']._serialized_end=1246
-  _globals['_DISPATCHERSERVICE']._serialized_start=1249
-  _globals['_DISPATCHERSERVICE']._serialized_end=1825
+  _globals['_INGESTWEBHOOKSREQUEST']._serialized_start=243
+  _globals['_INGESTWEBHOOKSREQUEST']._serialized_end=343
+  _globals['_INGESTWEBHOOKSRESPONSE']._serialized_start=345
+  _globals['_INGESTWEBHOOKSRESPONSE']._serialized_end=431
+  _globals['_LISTSOURCESREQUEST']._serialized_start=433
+  _globals['_LISTSOURCESREQUEST']._serialized_end=453
+  _globals['_LISTSOURCESRESPONSE']._serialized_start=455
+  _globals['_LISTSOURCESRESPONSE']._serialized_end=537
+  _globals['_CREATETASKREQUEST']._serialized_start=540
+  _globals['_CREATETASKREQUEST']._serialized_end=878
+  _globals['_CREATETASKRESPONSE']._serialized_start=880
+  _globals['_CREATETASKRESPONSE']._serialized_end=965
+  _globals['_SENDMESSAGEREQUEST']._serialized_start=968
+  _globals['_SENDMESSAGEREQUEST']._serialized_end=1125
+  _globals['_SENDMESSAGERESPONSE']._serialized_start=1127
+  _globals['_SENDMESSAGERESPONSE']._serialized_end=1180
+  _globals['_CANCELTASKREQUEST']._serialized_start=1182
+  _globals['_CANCELTASKREQUEST']._serialized_end=1243
+  _globals['_CANCELTASKRESPONSE']._serialized_start=1245
+  _globals['_CANCELTASKRESPONSE']._serialized_end=1265
+  _globals['_CLAIMNEXTEVENTREQUEST']._serialized_start=1268
+  _globals['_CLAIMNEXTEVENTREQUEST']._serialized_end=1400
+  _globals['_CLAIMNEXTEVENTRESPONSE']._serialized_start=1402
+  _globals['_CLAIMNEXTEVENTRESPONSE']._serialized_end=1484
+  _globals['_DISPATCHERSERVICE']._serialized_start=1487
+  _globals['_DISPATCHERSERVICE']._serialized_end=2172
 # @@protoc_insertion_point(module_scope)

@@ -40,6 +40,11 @@ class DispatcherServiceStub:
                 request_serializer=aucert_dot_dispatcher_dot_v1_dot_dispatcher__service__pb2.IngestWebhooksRequest.SerializeToString,
                 response_deserializer=aucert_dot_dispatcher_dot_v1_dot_dispatcher__service__pb2.IngestWebhooksResponse.FromString,
                 _registered_method=True)
+        self.ListSources = channel.unary_unary(
+                '/aucert.dispatcher.v1.DispatcherService/ListSources',
+                request_serializer=aucert_dot_dispatcher_dot_v1_dot_dispatcher__service__pb2.ListSourcesRequest.SerializeToString,
+                response_deserializer=aucert_dot_dispatcher_dot_v1_dot_dispatcher__service__pb2.ListSourcesResponse.FromString,
+                _registered_method=True)
         self.CreateTask = channel.unary_unary(
                 '/aucert.dispatcher.v1.DispatcherService/CreateTask',
                 request_serializer=aucert_dot_dispatcher_dot_v1_dot_dispatcher__service__pb2.CreateTaskRequest.SerializeToString,
@@ -69,6 +74,13 @@ class DispatcherServiceServicer:
     def IngestWebhooks(self, request, context):
         """Verify deliveries and commit the genuine ones to the inbox in one transaction; one verdict each, in
         order. Safe to repeat: a delivery already there gets the same answer, a dead one is taken up again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSources(self, request, context):
+        """Say which sources of webhooks are on, and what the others miss.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -111,6 +123,11 @@ def add_DispatcherServiceServicer_to_server(servicer, server):
                     servicer.IngestWebhooks,
                     request_deserializer=aucert_dot_dispatcher_dot_v1_dot_dispatcher__service__pb2.IngestWebhooksRequest.FromString,
                     response_serializer=aucert_dot_dispatcher_dot_v1_dot_dispatcher__service__pb2.IngestWebhooksResponse.SerializeToString,
+            ),
+            'ListSources': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSources,
+                    request_deserializer=aucert_dot_dispatcher_dot_v1_dot_dispatcher__service__pb2.ListSourcesRequest.FromString,
+                    response_serializer=aucert_dot_dispatcher_dot_v1_dot_dispatcher__service__pb2.ListSourcesResponse.SerializeToString,
             ),
             'CreateTask': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateTask,
@@ -161,6 +178,33 @@ class DispatcherService:
             '/aucert.dispatcher.v1.DispatcherService/IngestWebhooks',
             aucert_dot_dispatcher_dot_v1_dot_dispatcher__service__pb2.IngestWebhooksRequest.SerializeToString,
             aucert_dot_dispatcher_dot_v1_dot_dispatcher__service__pb2.IngestWebhooksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSources(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aucert.dispatcher.v1.DispatcherService/ListSources',
+            aucert_dot_dispatcher_dot_v1_dot_dispatcher__service__pb2.ListSourcesRequest.SerializeToString,
+            aucert_dot_dispatcher_dot_v1_dot_dispatcher__service__pb2.ListSourcesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -37,6 +37,8 @@ class DispatcherServiceStub:
     """Verify deliveries and commit the genuine ones to the inbox in one transaction; one verdict each, in
     order. Safe to repeat: a delivery already there gets the same answer, a dead one is taken up again.
     """
+    ListSources: _grpc.UnaryUnaryMultiCallable[_dispatcher_service_pb2.ListSourcesRequest, _dispatcher_service_pb2.ListSourcesResponse]
+    """Say which sources of webhooks are on, and what the others miss."""
     CreateTask: _grpc.UnaryUnaryMultiCallable[_dispatcher_service_pb2.CreateTaskRequest, _dispatcher_service_pb2.CreateTaskResponse]
     """Ask an agent for something without a vendor's thread. Committed when it answers."""
     SendMessage: _grpc.UnaryUnaryMultiCallable[_dispatcher_service_pb2.SendMessageRequest, _dispatcher_service_pb2.SendMessageResponse]
@@ -59,6 +61,8 @@ class DispatcherServiceAsyncStub(DispatcherServiceStub):
     """Verify deliveries and commit the genuine ones to the inbox in one transaction; one verdict each, in
     order. Safe to repeat: a delivery already there gets the same answer, a dead one is taken up again.
     """
+    ListSources: _aio.UnaryUnaryMultiCallable[_dispatcher_service_pb2.ListSourcesRequest, _dispatcher_service_pb2.ListSourcesResponse]  # type: ignore[assignment]
+    """Say which sources of webhooks are on, and what the others miss."""
     CreateTask: _aio.UnaryUnaryMultiCallable[_dispatcher_service_pb2.CreateTaskRequest, _dispatcher_service_pb2.CreateTaskResponse]  # type: ignore[assignment]
     """Ask an agent for something without a vendor's thread. Committed when it answers."""
     SendMessage: _aio.UnaryUnaryMultiCallable[_dispatcher_service_pb2.SendMessageRequest, _dispatcher_service_pb2.SendMessageResponse]  # type: ignore[assignment]
@@ -84,6 +88,14 @@ class DispatcherServiceServicer(metaclass=_abc_1.ABCMeta):
         """Verify deliveries and commit the genuine ones to the inbox in one transaction; one verdict each, in
         order. Safe to repeat: a delivery already there gets the same answer, a dead one is taken up again.
         """
+
+    @_abc_1.abstractmethod
+    def ListSources(
+        self,
+        request: _dispatcher_service_pb2.ListSourcesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dispatcher_service_pb2.ListSourcesResponse, _abc.Awaitable[_dispatcher_service_pb2.ListSourcesResponse]]:
+        """Say which sources of webhooks are on, and what the others miss."""
 
     @_abc_1.abstractmethod
     def CreateTask(
