@@ -7,7 +7,8 @@ PROMPT ?=
 SOURCE ?= github
 MODEL ?=
 REPO ?= .
-WORKERS ?= 2
+# More than cores: the tests that kill processes mostly wait.
+WORKERS ?= 4
 # By environment, so that no shell reads what a person wrote.
 export PROMPT SOURCE MODEL REPO
 
