@@ -115,8 +115,13 @@ class StateDirectory:
     def secrets(self) -> Secrets:
         """The state's credentials, made when first asked for."""
         if not self._secrets.exists():
-            _write_private(self._secrets, asdict(Secrets.fresh()))
+            self.keep(Secrets.fresh())
         return Secrets(**json.loads(self._secrets.read_text()))
+
+    def keep(self, secrets: Secrets) -> None:
+        """Give the state its credentials."""
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _write_private(self._secrets, asdict(secrets))
 
     def publish(self, stack: RunningStack) -> None:
         """Let the other commands find the running stack."""

@@ -13,7 +13,7 @@ import pytest
 from services.cli.client import operator_clients
 from services.cli.embedded import EmbeddedTemporal
 from services.cli.stack import Ports, running_stack
-from services.cli.state import StateDirectory
+from services.cli.state import Secrets, StateDirectory
 from tests.conftest import PostgresCluster
 from tests.e2e.story import SCRIPT, Story, make_repository
 
@@ -27,9 +27,19 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_repository(tmp_path_factory.mktemp("repository") / "shop")
 
 
+@pytest.fixture(scope="session")
+def credentials() -> Secrets:
+    """One set for all stacks: making an RSA key takes long."""
+    return Secrets.fresh()
+
+
 @pytest.fixture
 def story(
-    postgres: PostgresCluster, temporal: EmbeddedTemporal, repository: Path, tmp_path: Path
+    postgres: PostgresCluster,
+    temporal: EmbeddedTemporal,
+    repository: Path,
+    credentials: Secrets,
+    tmp_path: Path,
 ) -> RunStory:
     """A stack in this process with a pull request to comment on: `async with story() as s`."""
 
@@ -42,6 +52,7 @@ def story(
         chosen = tmp_path / "script.json"
         chosen.write_text(json.dumps({"": SCRIPT if script is None else script}))
         state = StateDirectory(tmp_path / "state")
+        state.keep(credentials)
         known = {
             "DATABASE_URL": database.service,
             "RELAY_DATABASE_URL": database.relay,

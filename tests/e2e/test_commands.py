@@ -54,9 +54,9 @@ async def up(state: Path) -> AsyncIterator[None]:
     assert 0 == process.returncode
 
 
-@pytest.fixture
-async def state(tmp_path: Path, repository: Path) -> AsyncIterator[Path]:
-    folder = tmp_path / "state"
+@pytest.fixture(scope="module")
+async def state(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Path]:
+    folder = tmp_path_factory.mktemp("up") / "state"
     async with up(folder):
         yield folder
 

@@ -74,14 +74,14 @@ async def test_a_run_survives_sigkill_at(
     postgres: PostgresCluster,
     temporal: EmbeddedTemporal,
     repository: Path,
+    credentials: Secrets,
     tmp_path: Path,
 ):
     database = await postgres.create()
     (tmp_path / "script.json").write_text(json.dumps({"": SCRIPT}))
     log = tmp_path / "provider-calls.log"
-    github = Secrets.fresh()
     sandbox = await start_sandbox(
-        webhook_secret=github.webhook_secret, app_private_key=github.app_private_key, port=0
+        webhook_secret=credentials.webhook_secret, app_private_key=credentials.app_private_key, port=0
     )
     stacks = StackProcess(
         tmp_path / "state",
@@ -100,6 +100,7 @@ async def test_a_run_survives_sigkill_at(
             "GITHUB_SETTLE_SECONDS": "0.5",
         },
     )
+    StateDirectory(tmp_path / "state").keep(credentials)
     marker = tmp_path / "killed"
     async with contextlib.AsyncExitStack() as exits:
         exits.push_async_callback(sandbox.server.stop)
