@@ -34,8 +34,9 @@ QUIT_SECONDS = 3
 EXIT_NOT_STARTED = 127
 SIGNALS_READ_MAX = 64
 
-# <linux/prctl.h>, <linux/capability.h>
-PR_SET_PDEATHSIG, PR_SET_KEEPCAPS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 1, 8, 47, 2
+# <linux/prctl.h>, <linux/securebits.h>, <linux/capability.h>
+PR_SET_PDEATHSIG, PR_SET_SECUREBITS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 1, 28, 47, 2
+SECBIT_NO_SETUID_FIXUP = 1 << 2
 CAPABILITY_VERSION_3, CAP_DAC_OVERRIDE = 0x20080522, 1
 
 
@@ -119,7 +120,9 @@ def _become(command: list[str], account: list[str], ending: signal.Signals, keep
 def _take_account(account: str, *, reach: bool) -> None:
     uid, gid = (int(number) for number in account.split(":"))
     if reach:
-        _call("prctl", PR_SET_KEEPCAPS, 1)
+        # Capabilities then survive the change of user, and access(2) counts them: by it initdb looks for
+        # postgres, and without this it would ask as an ordinary user.
+        _call("prctl", PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0)
     os.setgroups([])
     os.setgid(gid)
     os.setuid(uid)

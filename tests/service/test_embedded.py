@@ -3,6 +3,7 @@
 import asyncio
 import os
 import pwd
+import shutil
 import signal
 import socket
 import subprocess
@@ -409,3 +410,22 @@ def command_lines_below_us() -> set[str]:
 def effective_capabilities(pid: int) -> int:
     status = dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
     return int(status["CapEff"], 16)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root starts PostgreSQL as another user")
+async def test_root_runs_postgresql_from_a_checkout_that_is_closed_to_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    binaries = embedded.postgres_binary("postgres").parent
+    package = binaries.parents[1]
+    for folder in (package, package.with_name(f"{package.name}.libs")):
+        if folder.exists():
+            shutil.copytree(folder, closed / folder.name)
+    moved = closed / package.name / binaries.relative_to(package)
+    monkeypatch.setattr(embedded, "postgres_binary", lambda name: moved / name)
+    async with EmbeddedPostgres(closed / "data", None, closed / "log") as server:
+        url = server.dsn(embedded.SUPERUSER, server.superuser_password, "postgres")
+        async with await psycopg.AsyncConnection.connect(url) as connection:
+            assert (1,) == await (await connection.execute("SELECT 1")).fetchone()
