@@ -412,7 +412,7 @@ def effective_capabilities(pid: int) -> int:
     return int(status["CapEff"], 16)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root starts PostgreSQL as another user")
+@as_root_on_linux
 async def test_root_runs_postgresql_from_a_checkout_that_is_closed_to_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
