@@ -6,13 +6,12 @@ from datetime import datetime
 
 from google.protobuf.message import Message
 from sqlalchemy import ScalarSelect, func, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from aucert.astra.v1 import task_event_pb2
 from aucert.astra.v1.task_run_service_pb2 import BeginAttemptResponse
 from services.astra import convert
 from services.astra.domain import Status, Step, step
-from services.astra.follow_ups import take_follow_ups
+from services.astra.follow_ups import ask_follow_ups, take_follow_ups
 from services.astra.record import RunHead, add_events, change, hold
 from services.astra.registry_store import read_agents, read_repository
 from services.astra.spend import abandon_open
@@ -20,7 +19,7 @@ from services.astra.tables import Agent, Repository, TaskRun, ThreadPost, Transc
 from services.astra.task_run_store import run_on_record
 from services.astra.thread_post_store import ANSWER
 from services.astra.turns import append_said, read_turns, said_by_user
-from services.common.database import Database
+from services.common.database import Database, Transaction
 
 
 class AttemptStore:
@@ -43,11 +42,13 @@ class AttemptStore:
             if role != "assistant":
                 # Only where the model speaks next: after its open calls come their results, and what follows
                 # its answer is not answered by it.
-                await append_said(connection, run, position + 1, await take_follow_ups(connection, run))
+                said_meanwhile = await ask_follow_ups(connection, run.id)
+                folded = await take_follow_ups(connection, run, said_meanwhile)
+                await append_said(connection, run, position + 1, folded)
             return await _gathered(connection, run)
 
 
-async def _take_over(connection: AsyncConnection, run: RunHead, worker: str) -> RunHead:
+async def _take_over(connection: Transaction, run: RunHead, worker: str) -> RunHead:
     abandoned = await abandon_open(connection, run.id)
     fence = run.attempt_fence + 1
     began: Message = task_event_pb2.AgentStarted(model_alias=run.model_alias, worker=worker)
@@ -78,7 +79,7 @@ def _working_deadline(agent_id: str) -> ScalarSelect[datetime]:
     return select(func.now() + timeout).where(Agent.id == agent_id).scalar_subquery()
 
 
-async def _last_turn(connection: AsyncConnection, run: RunHead) -> tuple[int, str]:
+async def _last_turn(connection: Transaction, run: RunHead) -> tuple[int, str]:
     """Position and role of the last turn; a new transcript is begun with the run's own message."""
     query = (
         select(TranscriptTurn.position, TranscriptTurn.role)
@@ -93,7 +94,7 @@ async def _last_turn(connection: AsyncConnection, run: RunHead) -> tuple[int, st
     return 0, "user"
 
 
-async def _gathered(connection: AsyncConnection, run: RunHead) -> BeginAttemptResponse:
+async def _gathered(connection: Transaction, run: RunHead) -> BeginAttemptResponse:
     task_run = await run_on_record(connection, run.id)
     answer = select(ThreadPost.id).where(ThreadPost.task_run_id == run.id, ThreadPost.kind == ANSWER).limit(1)
     return BeginAttemptResponse(

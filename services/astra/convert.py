@@ -130,7 +130,7 @@ def task_event(row: Stored) -> task_event_pb2.TaskEvent:
     )
     detail: Message = getattr(found, row.event_type)
     detail.SetInParent()
-    ParseDict(row.detail, detail, ignore_unknown_fields=True)
+    ParseDict(row.metadata, detail, ignore_unknown_fields=True)
     return found
 
 

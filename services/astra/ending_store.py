@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import BigInteger, cast, extract, func, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from aucert.astra.v1 import task_event_pb2
 from aucert.astra.v1.task_run_pb2 import TaskRun as TaskRunMessage
@@ -20,7 +19,7 @@ from services.astra.storable import storable
 from services.astra.tables import TaskRun, TranscriptTurn
 from services.astra.task_run_store import run_on_record
 from services.astra.thread_post_store import ANSWER, parts_on_record
-from services.common.database import Database
+from services.common.database import Database, Transaction
 
 ANSWER_SETTLES = timedelta(minutes=5)
 """Longer than a worker takes to post an answer, a lost one's successor included."""
@@ -81,7 +80,7 @@ def _ending_at_deadline(answer: Sequence[ThreadPost]) -> Ending:
     return Ending(Outcome.FAILURE, DEADLINE_EXCEEDED, text)
 
 
-async def _end_with_folded(connection: AsyncConnection, run: RunHead, ending: Ending) -> None:
+async def _end_with_folded(connection: Transaction, run: RunHead, ending: Ending) -> None:
     model_used = await _last_model(connection, run.id) if ending.text else ""
     await _end(connection, run.id, ending, model_used)
     folded = await connection.execute(
@@ -91,11 +90,11 @@ async def _end_with_folded(connection: AsyncConnection, run: RunHead, ending: En
         .with_for_update(key_share=True)
     )
     shared = ending.of_folded_runs()
-    for task_run_id in folded.scalars().all():
+    for task_run_id in folded.scalars():
         await _end(connection, task_run_id, shared, model_used if shared.text else "")
 
 
-async def _end(connection: AsyncConnection, task_run_id: str, ending: Ending, model_used: str) -> None:
+async def _end(connection: Transaction, task_run_id: str, ending: Ending, model_used: str) -> None:
     abandoned = await abandon_open(connection, task_run_id)
     output = {"text": storable(ending.text), "reply_url": storable(ending.reply_url)}
     ended = await change(
@@ -121,7 +120,7 @@ async def _end(connection: AsyncConnection, task_run_id: str, ending: Ending, mo
     await add_events(connection, ended, [convert.new_event(completed)])
 
 
-async def _last_model(connection: AsyncConnection, task_run_id: str) -> str:
+async def _last_model(connection: Transaction, task_run_id: str) -> str:
     """Alias of the model that spoke last; empty: none did."""
     query = (
         select(TranscriptTurn.model_alias)

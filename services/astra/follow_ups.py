@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Row, bindparam, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Row, and_, bindparam, select, update
+from sqlalchemy.orm import aliased
 
 from aucert.astra.v1 import task_event_pb2
 from services.astra import convert
@@ -18,37 +18,32 @@ from services.astra.domain import Status
 from services.astra.record import UNFINISHED, RunHead, add_events, change, tell_watchers
 from services.astra.tables import TaskRun
 from services.astra.turns import Said, said_by_user
+from services.common.database import Asked, Transaction
+from services.common.statements import one_of
 
 FOLLOW_UPS_MAX = 16
 """Most follow-ups one transaction takes in; the rest wait for the next one."""
 
 
-async def take_follow_ups(connection: AsyncConnection, run: RunHead) -> list[Said]:
-    """Fold the follow-ups of a run whose lock is held; return what they say, for the transcript, in order."""
-    if run.stop_requested_time is not None:
-        return []
-    found = await connection.execute(
-        _FOLLOW_UPS,
-        {
-            "thread": run.thread_id,
-            "seq": run.thread_seq,
-            "agent": run.agent_id,
-            "asked": run.operation,
-            "alias": run.model_alias,
-        },
-    )
-    follow_ups = found.all()
+async def ask_follow_ups(connection: Transaction, task_run_id: str) -> Asked:
+    """Look for the follow-ups of a run whose lock is held; `take_follow_ups` folds in what is found."""
+    return await connection.ask(_FOLLOW_UPS, {"taker": task_run_id})
+
+
+async def take_follow_ups(connection: Transaction, run: RunHead, asked: Asked) -> list[Said]:
+    """Fold follow-ups into a run whose lock is held; return what they say, for the transcript, in order."""
+    follow_ups = (await asked.result()).all()
     if follow_ups:
-        await connection.execute(
+        await connection.send(
             update(TaskRun)
-            .where(TaskRun.id.in_([each.id for each in follow_ups]))
+            .where(one_of(TaskRun.id, [each.id for each in follow_ups]))
             .values(answered_by_task_run_id=run.id)
         )
         await _tell(connection, run, follow_ups)
     return [said_by_user(each.message, each.thread_event_id) for each in follow_ups]
 
 
-async def _tell(connection: AsyncConnection, run: RunHead, follow_ups: Sequence[Row[str, str, str]]) -> None:
+async def _tell(connection: Transaction, run: RunHead, follow_ups: Sequence[Row[str, str, str]]) -> None:
     numbered = await change(connection, run.id, events=len(follow_ups))
     events = [
         task_event_pb2.FollowUp(thread_event_id=each.thread_event_id, task_run_id=each.id)
@@ -59,15 +54,23 @@ async def _tell(connection: AsyncConnection, run: RunHead, follow_ups: Sequence[
         await tell_watchers(connection, run.tenant_id, each.id)
 
 
+_TAKER = aliased(TaskRun)
 _FOLLOW_UPS = (
     select(TaskRun.id, TaskRun.thread_event_id, TaskRun.message)
+    .join(
+        _TAKER,
+        and_(
+            _TAKER.thread_id == TaskRun.thread_id,
+            _TAKER.thread_seq < TaskRun.thread_seq,
+            _TAKER.agent_id == TaskRun.agent_id,
+            _TAKER.operation == TaskRun.operation,
+            _TAKER.model_alias == TaskRun.model_alias,
+        ),
+    )
     .where(
+        _TAKER.id == bindparam("taker"),
+        _TAKER.stop_requested_time.is_(None),
         UNFINISHED,
-        TaskRun.thread_id == bindparam("thread"),
-        TaskRun.thread_seq > bindparam("seq"),
-        TaskRun.agent_id == bindparam("agent"),
-        TaskRun.operation == bindparam("asked"),
-        TaskRun.model_alias == bindparam("alias"),
         TaskRun.status == Status.QUEUED,
         TaskRun.stop_requested_time.is_(None),
         TaskRun.answered_by_task_run_id.is_(None),
@@ -75,5 +78,5 @@ _FOLLOW_UPS = (
     .order_by(TaskRun.thread_seq)
     .limit(FOLLOW_UPS_MAX)
     # One that somebody else changes right now can wait for the next look; waiting for it could deadlock.
-    .with_for_update(key_share=True, skip_locked=True)
+    .with_for_update(of=TaskRun, key_share=True, skip_locked=True)
 )

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from sqlalchemy import bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from aucert.astra.v1 import task_event_pb2
 from aucert.astra.v1.transcript_pb2 import FinishedToolCall
@@ -14,10 +13,11 @@ from aucert.models.v1.message_pb2 import ToolCall as ToolCallMessage
 from services.astra import convert
 from services.astra.record import NewEvent, RunHead
 from services.astra.storable import storable
+from services.common.database import Asked, Transaction
 
 
 async def begin_calls(
-    connection: AsyncConnection, run: RunHead, position: int, calls: Sequence[ToolCallMessage]
+    connection: Transaction, run: RunHead, position: int, calls: Sequence[ToolCallMessage]
 ) -> None:
     """Put the calls of the turn at `position` on record as begun."""
     if calls:
@@ -29,7 +29,7 @@ async def begin_calls(
             }
             for call in calls
         ]
-        await connection.execute(
+        await connection.send(
             _BEGIN,
             {
                 "run": run.id,
@@ -41,20 +41,24 @@ async def begin_calls(
         )
 
 
-async def open_calls(connection: AsyncConnection, task_run_id: str) -> tuple[int, dict[str, str] | None]:
+async def ask_open_calls(connection: Transaction, task_run_id: str) -> Asked:
+    """Look for the calls of a run that have no result yet; `open_calls` reads what is found."""
+    return await connection.ask(_OPEN, {"run": task_run_id})
+
+
+async def open_calls(asked: Asked) -> tuple[int, dict[str, str] | None]:
     """The transcript's last position, and the open calls of the turn there: tool names by call id.
 
     None for the calls when the last turn is not a model's.
     """
-    found = await connection.execute(_OPEN, {"run": task_run_id})
-    rows = found.all()
+    rows = (await asked.result()).all()
     if not rows or rows[0].role != "assistant":
         return -1, None
     return rows[0].position, {row.call_id: row.tool_name for row in rows if row.call_id is not None}
 
 
 async def finish_calls(
-    connection: AsyncConnection,
+    connection: Transaction,
     run: RunHead,
     tool_names: dict[str, str],
     results: Sequence[FinishedToolCall],
@@ -72,7 +76,7 @@ async def finish_calls(
         }
         for each in results
     ]
-    await connection.execute(_FINISH, {"run": run.id, "results": finished})
+    await connection.send(_FINISH, {"run": run.id, "results": finished})
     return [
         convert.new_event(
             task_event_pb2.ToolCallFinished(

@@ -14,13 +14,13 @@ from typing import Any
 from google.protobuf.message import Message
 from sqlalchemy import BigInteger, bindparam, func, literal_column, select, text, update
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from services.astra.domain import Status
 from services.astra.errors import FenceStale, TaskRunCompleted, TaskRunNotFound
 from services.astra.storable import message_to_json
 from services.astra.tables import TaskRun
+from services.common.database import Asked, Transaction
 
 CHANGED_CHANNEL = "task_run_changed"
 STOP_CHANNEL = "stop_requested"
@@ -63,7 +63,7 @@ class NewEvent:
     detail: Message
 
 
-async def hold(connection: AsyncConnection, task_run_id: str, *, fence: int | None = None) -> RunHead:
+async def hold(connection: Transaction, task_run_id: str, *, fence: int | None = None) -> RunHead:
     """Lock a run's row until the transaction ends. Raises TaskRunNotFound; FenceStale for another fence."""
     query = select(*_HEAD).where(TaskRun.id == task_run_id).with_for_update(key_share=True)
     row = (await connection.execute(query)).one_or_none()
@@ -75,7 +75,7 @@ async def hold(connection: AsyncConnection, task_run_id: str, *, fence: int | No
     return run
 
 
-async def hold_unfinished(connection: AsyncConnection, task_run_id: str, *, fence: int) -> RunHead:
+async def hold_unfinished(connection: Transaction, task_run_id: str, *, fence: int) -> RunHead:
     """As `hold`; raises TaskRunCompleted when the run is over."""
     run = await hold(connection, task_run_id, fence=fence)
     if run.status == Status.COMPLETED:
@@ -94,30 +94,35 @@ def advancing(**changes: Any) -> ReturningUpdate[*tuple[Any, ...]]:
 
 
 async def advance(
-    connection: AsyncConnection,
+    connection: Transaction,
     statement: ReturningUpdate[*tuple[Any, ...]],
     task_run_id: str,
     fence: int,
     *,
     events: int,
     **parameters: Any,
-) -> RunHead:
-    """Lock, check, change an unfinished run and set numbers aside for its events, in one round trip.
+) -> Asked:
+    """Lock, check, change an unfinished run and set numbers aside for its events.
 
-    The row comes back as it is afterwards: the first number set aside is `next_event_seq - events`.
-    Raises as `hold_unfinished` does.
+    What is asked beside it shares its round trip, and counts only if `advanced` finds that it was done.
     """
     known = {"of_run": task_run_id, "of_fence": fence, "new_events": events}
-    row = (await connection.execute(statement, known | parameters)).one_or_none()
+    return await connection.ask(statement, known | parameters)
+
+
+async def advanced(connection: Transaction, asked: Asked, task_run_id: str, fence: int) -> RunHead:
+    """The run as it is after `advance`: the first number set aside is `next_event_seq - events`.
+
+    Raises as `hold_unfinished` does.
+    """
+    row = (await asked.result()).one_or_none()
     if row is not None:
         return RunHead(*row)
     await hold_unfinished(connection, task_run_id, fence=fence)
     raise FenceStale(task_run_id)  # it changed hands between the two looks
 
 
-async def change(
-    connection: AsyncConnection, task_run_id: str, *, events: int = 0, **changes: Any
-) -> RunHead:
+async def change(connection: Transaction, task_run_id: str, *, events: int = 0, **changes: Any) -> RunHead:
     """Change a run whose lock is held, and set numbers aside for its events as `advance` does."""
     statement = (
         update(TaskRun)
@@ -128,9 +133,9 @@ async def change(
     return RunHead(*(await connection.execute(statement)).one())
 
 
-async def add_events(connection: AsyncConnection, run: RunHead, events: Sequence[NewEvent]) -> None:
+async def add_events(connection: Transaction, run: RunHead, events: Sequence[NewEvent]) -> None:
     """Record events under the numbers just set aside for them, and tell the watchers."""
-    await connection.execute(
+    await connection.send(
         _ADD_EVENTS,
         {
             "run": run.id,
@@ -143,9 +148,9 @@ async def add_events(connection: AsyncConnection, run: RunHead, events: Sequence
     )
 
 
-async def tell_watchers(connection: AsyncConnection, tenant_id: str, task_run_id: str) -> None:
+async def tell_watchers(connection: Transaction, tenant_id: str, task_run_id: str) -> None:
     """Wake whoever watches the run, once the transaction is committed."""
-    await connection.execute(select(func.pg_notify(CHANGED_CHANNEL, _payload(tenant_id, task_run_id))))
+    await connection.send(select(func.pg_notify(CHANGED_CHANNEL, _payload(tenant_id, task_run_id))))
 
 
 def _payload(tenant_id: str, task_run_id: str) -> str:

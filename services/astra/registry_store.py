@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from sqlalchemy import ColumnElement, delete, select
 from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
-from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql import func
 
 from aucert.astra.v1.agent_pb2 import Agent as AgentMessage
@@ -17,7 +16,8 @@ from aucert.astra.v1.repository_service_pb2 import GetRepositoryRequest, Registe
 from services.astra import convert
 from services.astra.errors import RepositoryNotFound, SourceContainerTaken
 from services.astra.tables import Agent, AgentPersonality, Personality, Repository, SourceContainer
-from services.common.database import Database
+from services.common.database import Database, Transaction
+from services.common.statements import none_of, one_of
 
 AGENTS_MAX = 100
 
@@ -73,7 +73,7 @@ class RegistryStore:
             return await _read_repositories(connection, Repository.slug > after, limit=limit)
 
 
-async def read_agents(connection: AsyncConnection, *conditions: ColumnElement[bool]) -> list[AgentMessage]:
+async def read_agents(connection: Transaction, *conditions: ColumnElement[bool]) -> list[AgentMessage]:
     """Agents with their fragments in order."""
     agents = await connection.execute(
         select(Agent.__table__).where(*conditions).order_by(Agent.slug).limit(AGENTS_MAX)
@@ -82,7 +82,7 @@ async def read_agents(connection: AsyncConnection, *conditions: ColumnElement[bo
     fragments = await connection.execute(
         select(AgentPersonality.agent_id, Personality.slug, Personality.text, Personality.operations)
         .join(Personality, Personality.id == AgentPersonality.personality_id)
-        .where(AgentPersonality.agent_id.in_([row.id for row in rows]))
+        .where(one_of(AgentPersonality.agent_id, [row.id for row in rows]))
         .order_by(AgentPersonality.agent_id, AgentPersonality.position)
     )
     framing = fragments.all()
@@ -90,7 +90,7 @@ async def read_agents(connection: AsyncConnection, *conditions: ColumnElement[bo
 
 
 async def read_repository(
-    connection: AsyncConnection, condition: ColumnElement[bool]
+    connection: Transaction, condition: ColumnElement[bool]
 ) -> RepositoryMessage | None:
     """The repository that fits, or None."""
     found = await _read_repositories(connection, condition, limit=1)
@@ -98,7 +98,7 @@ async def read_repository(
 
 
 async def _read_repositories(
-    connection: AsyncConnection, condition: ColumnElement[bool], *, limit: int
+    connection: Transaction, condition: ColumnElement[bool], *, limit: int
 ) -> list[RepositoryMessage]:
     containers = (
         select(func.array_agg(aggregate_order_by(SourceContainer.container, SourceContainer.container)))
@@ -125,11 +125,11 @@ def _named(key: str, name: str) -> ColumnElement[bool]:
 
 
 async def _give_containers(
-    connection: AsyncConnection, tenant_id: str, repository_id: str, containers: Sequence[str]
+    connection: Transaction, tenant_id: str, repository_id: str, containers: Sequence[str]
 ) -> None:
-    await connection.execute(
+    await connection.send(
         delete(SourceContainer).where(
-            SourceContainer.repository_id == repository_id, SourceContainer.container.not_in(containers)
+            SourceContainer.repository_id == repository_id, none_of(SourceContainer.container, containers)
         )
     )
     for container in containers:  # in order, so that two registrations cannot wait for each other

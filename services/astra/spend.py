@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import uuid
 
-from sqlalchemy import bindparam, func, insert, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import func, insert, update
 
 from aucert.astra.v1.transcript_pb2 import SpendReservation as SpendReservationMessage
-from services.astra.errors import ReservationNotOpen
 from services.astra.record import RunHead, hold_unfinished
 from services.astra.tables import SpendReservation
-from services.common.database import Database
+from services.common.database import Database, Transaction
 
 
 class BudgetStore:
@@ -30,11 +28,11 @@ class BudgetStore:
 
 
 async def reserve(
-    connection: AsyncConnection, run: RunHead, model_alias: str, usd_micros: int
+    connection: Transaction, run: RunHead, model_alias: str, usd_micros: int
 ) -> SpendReservationMessage:
     """Set money aside for a run whose lock is held."""
     reservation_id = str(uuid.uuid4())
-    await connection.execute(
+    await connection.send(
         insert(SpendReservation),
         {
             "id": reservation_id,
@@ -50,16 +48,7 @@ async def reserve(
     )
 
 
-async def settle(connection: AsyncConnection, task_run_id: str, reservation_id: str, usd_micros: int) -> None:
-    """Put down what a call cost. Raises ReservationNotOpen."""
-    settled = await connection.execute(
-        _SETTLE, {"of_reservation": reservation_id, "of_run": task_run_id, "cost": usd_micros}
-    )
-    if settled.one_or_none() is None:
-        raise ReservationNotOpen(reservation_id)
-
-
-async def abandon_open(connection: AsyncConnection, task_run_id: str) -> list[int]:
+async def abandon_open(connection: Transaction, task_run_id: str) -> list[int]:
     """Put down all open calls of a run as abandoned, at their worst case; return those prices.
 
     Nobody knows whether the provider did the work, so it counts as done.
@@ -74,25 +63,13 @@ async def abandon_open(connection: AsyncConnection, task_run_id: str) -> list[in
         )
         .returning(SpendReservation.reserved_usd_micros)
     )
-    return list(abandoned.scalars())
+    return abandoned.scalars()
 
 
-async def release_open(connection: AsyncConnection, task_run_id: str) -> None:
+async def release_open(connection: Transaction, task_run_id: str) -> None:
     """Settle the open calls of a run at nothing: the provider is known to have refused them."""
-    await connection.execute(
+    await connection.send(
         update(SpendReservation)
         .where(SpendReservation.task_run_id == task_run_id, SpendReservation.status == "open")
         .values(status="settled", spent_usd_micros=0, settled_time=func.now())
     )
-
-
-_SETTLE = (
-    update(SpendReservation)
-    .where(
-        SpendReservation.id == bindparam("of_reservation"),
-        SpendReservation.task_run_id == bindparam("of_run"),
-        SpendReservation.status == "open",
-    )
-    .values(status="settled", spent_usd_micros=bindparam("cost"), settled_time=func.now())
-    .returning(SpendReservation.id)
-)

@@ -10,6 +10,7 @@ from services.astra.record import STOP_CHANNEL, UNFINISHED, add_events, change
 from services.astra.storable import storable
 from services.astra.tables import TaskRun
 from services.common.database import Database
+from services.common.statements import one_of
 
 
 class StopStore:
@@ -38,15 +39,16 @@ class StopStore:
         async with self._database.tenant(tenant_id) as connection:
             asked = (await connection.execute(query)).all()
             asked_ids = [run.id for run in asked]
-            folded_into_them = TaskRun.answered_by_task_run_id.in_(asked_ids)
+            folded_into_them = one_of(TaskRun.answered_by_task_run_id, asked_ids)
             # What the stop does not reach gets a run of its own again.
             if task_run_id:
                 unfolded = or_(
-                    TaskRun.id.in_(asked_ids), and_(folded_into_them, TaskRun.stop_requested_time.is_(None))
+                    one_of(TaskRun.id, asked_ids),
+                    and_(folded_into_them, TaskRun.stop_requested_time.is_(None)),
                 )
             else:
                 unfolded = and_(folded_into_them, TaskRun.thread_seq >= before_seq)
-            await connection.execute(
+            await connection.send(
                 update(TaskRun).where(UNFINISHED, unfolded).values(answered_by_task_run_id=None)
             )
             for each in asked:
@@ -54,11 +56,11 @@ class StopStore:
                     run = await change(connection, each.id, events=1, stop_requested_time=func.now())
                     stop = task_event_pb2.StopRequested(requester=storable(requester))
                     await add_events(connection, run, [convert.new_event(stop)])
-                    await connection.execute(select(func.pg_notify(STOP_CHANNEL, each.id)))
+                    await connection.send(select(func.pg_notify(STOP_CHANNEL, each.id)))
         return asked_ids
 
     async def asked_and_unfinished(self) -> list[str]:
         """The unfinished runs of all tenants that are asked to stop."""
         query = select(TaskRun.id).where(UNFINISHED, TaskRun.stop_requested_time.is_not(None))
         async with self._relay.transaction() as connection:
-            return list((await connection.execute(query)).scalars())
+            return (await connection.execute(query)).scalars()

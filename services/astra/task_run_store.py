@@ -7,7 +7,6 @@ from typing import Any
 
 from sqlalchemy import Select, func, literal, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from aucert.astra.v1 import task_event_pb2
 from aucert.astra.v1.task_event_pb2 import TaskEvent as TaskEventMessage
@@ -34,7 +33,7 @@ from services.astra.record import (
 from services.astra.spend import release_open
 from services.astra.storable import message_to_json, storable
 from services.astra.tables import Agent, Repository, TaskEvent, TaskRun
-from services.common.database import Database
+from services.common.database import Database, Transaction
 
 RunKey = tuple[datetime, str]
 QUEUED_DAYS_MAX = 7
@@ -193,13 +192,13 @@ def runs() -> Select[Any]:
     return select(TaskRun.__table__, Agent.slug.label("agent_slug")).join(Agent, Agent.id == TaskRun.agent_id)
 
 
-async def read_run(connection: AsyncConnection, task_run_id: str) -> TaskRunMessage | None:
+async def read_run(connection: Transaction, task_run_id: str) -> TaskRunMessage | None:
     """A run as it is now, or None."""
     row = (await connection.execute(runs().where(TaskRun.id == task_run_id))).one_or_none()
     return None if row is None else convert.task_run(row)
 
 
-async def run_on_record(connection: AsyncConnection, task_run_id: str) -> TaskRunMessage:
+async def run_on_record(connection: Transaction, task_run_id: str) -> TaskRunMessage:
     """A run as it is now. Raises TaskRunNotFound."""
     run = await read_run(connection, task_run_id)
     if run is None:
@@ -208,7 +207,7 @@ async def run_on_record(connection: AsyncConnection, task_run_id: str) -> TaskRu
 
 
 async def read_events(
-    connection: AsyncConnection, task_run_id: str, *, after: int, limit: int
+    connection: Transaction, task_run_id: str, *, after: int, limit: int
 ) -> list[TaskEventMessage]:
     """A run's events after a number, in order."""
     query = (
@@ -220,14 +219,14 @@ async def read_events(
     return [convert.task_event(row) for row in await connection.execute(query)]
 
 
-async def _agent_id(connection: AsyncConnection, slug: str) -> str:
+async def _agent_id(connection: Transaction, slug: str) -> str:
     agent_id = (await connection.execute(select(Agent.id).where(Agent.slug == slug))).scalar_one_or_none()
     if agent_id is None:
         raise AgentNotFound(slug)
     return agent_id
 
 
-async def _check_repository(connection: AsyncConnection, repository_id: str) -> None:
+async def _check_repository(connection: Transaction, repository_id: str) -> None:
     """Foreign keys look past row-level security, so whose repository it is must be asked."""
     if repository_id:
         query = select(Repository.id).where(Repository.id == repository_id)

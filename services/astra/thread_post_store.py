@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import func, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from aucert.astra.v1.thread_post_pb2 import ThreadPost as ThreadPostMessage
 from services.astra import convert
@@ -16,7 +15,7 @@ from services.astra.errors import AnswerBegun, TaskRunCompleted, ThreadPostNotFo
 from services.astra.record import RunHead, hold
 from services.astra.storable import storable
 from services.astra.tables import ThreadPost
-from services.common.database import Database
+from services.common.database import Database, Transaction
 
 ANSWER = "answer"
 CONTRADICTING = frozenset({"notice_failed", "notice_cancelled"})
@@ -46,7 +45,7 @@ class ThreadPostStore:
                 raise TaskRunCompleted(task_run_id, run.outcome or "")
             if kind in CONTRADICTING and await parts_on_record(connection, task_run_id, ANSWER):
                 raise AnswerBegun(task_run_id)
-            await connection.execute(
+            await connection.send_each(
                 insert(ThreadPost), [_part_row(run, kind, part, text) for part, text in enumerate(parts)]
             )
             return await parts_on_record(connection, task_run_id, kind), True
@@ -68,9 +67,7 @@ class ThreadPostStore:
                 raise ThreadPostNotFound(thread_post_id)
 
 
-async def parts_on_record(
-    connection: AsyncConnection, task_run_id: str, kind: str
-) -> list[ThreadPostMessage]:
+async def parts_on_record(connection: Transaction, task_run_id: str, kind: str) -> list[ThreadPostMessage]:
     """The parts of a post in order; none: it was never begun."""
     query = (
         select(ThreadPost.__table__)

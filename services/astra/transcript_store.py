@@ -7,7 +7,6 @@ next attempt finds either the whole step or nothing of it.
 from __future__ import annotations
 
 from sqlalchemy import bindparam, case, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from aucert.astra.v1 import task_event_pb2
 from aucert.astra.v1.transcript_pb2 import TranscriptTurn as TurnMessage
@@ -19,14 +18,14 @@ from aucert.astra.v1.transcript_service_pb2 import (
 from aucert.models.v1.message_pb2 import ROLE_TOOL, Message, Part
 from services.astra import convert
 from services.astra.errors import ReservationNotOpen, ResultsMismatch
-from services.astra.follow_ups import take_follow_ups
-from services.astra.ledger import begin_calls, finish_calls, open_calls
-from services.astra.record import RunHead, add_events, advance, advancing
-from services.astra.spend import reserve, settle
+from services.astra.follow_ups import ask_follow_ups, take_follow_ups
+from services.astra.ledger import ask_open_calls, begin_calls, finish_calls, open_calls
+from services.astra.record import add_events, advance, advanced, advancing
+from services.astra.spend import reserve
 from services.astra.storable import storable
 from services.astra.tables import TaskRun, TranscriptTurn
 from services.astra.turns import Said, append_model_turn, append_said, calls_in, read_turns, said_by_user
-from services.common.database import Database
+from services.common.database import Asked, Database, Transaction
 
 
 class TranscriptStore:
@@ -58,16 +57,20 @@ class TranscriptStore:
         so do results that are not exactly those of the open calls.
         """
         async with self._database.tenant(tenant_id) as connection:
-            run = await advance(
-                connection, _COUNT_RESULTS, request.task_run_id, request.fence, events=len(request.results)
+            task_run_id, fence = request.task_run_id, request.fence
+            counted = await advance(
+                connection, _COUNT_RESULTS, task_run_id, fence, events=len(request.results)
             )
-            position, calls = await open_calls(connection, run.id)
+            open_now = await ask_open_calls(connection, task_run_id)
+            said_meanwhile = await ask_follow_ups(connection, task_run_id)
+            run = await advanced(connection, counted, task_run_id, fence)
+            position, calls = await open_calls(open_now)
             if calls is None or sorted(calls) != sorted(each.result.call_id for each in request.results):
                 raise ResultsMismatch(run.id)
             events = await finish_calls(connection, run, calls, request.results)
             if events:
                 await add_events(connection, run, events)
-            said = [*_told_by_platform(request), *await take_follow_ups(connection, run)]
+            said = [*_told_by_platform(request), *await take_follow_ups(connection, run, said_meanwhile)]
             turns = await append_said(connection, run, position + 1, said)
             reservation = await reserve(
                 connection, run, request.next_model_alias, request.next_reserved_usd_micros
@@ -88,10 +91,13 @@ class TranscriptStore:
             return (await connection.execute(query)).scalar_one_or_none()
 
 
-async def _commit_turn(connection: AsyncConnection, turn: CommitTurnRequest) -> int:
-    run = await _count_turn(connection, turn)
-    await settle(connection, run.id, turn.spend_reservation_id, turn.cost_usd_micros)
-    position = await append_model_turn(connection, run, turn)
+async def _commit_turn(connection: Transaction, turn: CommitTurnRequest) -> int:
+    counted = await _count_turn(connection, turn)
+    appended = await append_model_turn(connection, turn)
+    run = await advanced(connection, counted, turn.task_run_id, turn.fence)
+    position = (await appended.result()).scalar_one_or_none()
+    if position is None:
+        raise ReservationNotOpen(turn.spend_reservation_id)
     calls = calls_in(turn.message)
     await begin_calls(connection, run, position, calls)
     event = task_event_pb2.Turn(
@@ -107,7 +113,7 @@ async def _commit_turn(connection: AsyncConnection, turn: CommitTurnRequest) -> 
     return position
 
 
-async def _count_turn(connection: AsyncConnection, turn: CommitTurnRequest) -> RunHead:
+async def _count_turn(connection: Transaction, turn: CommitTurnRequest) -> Asked:
     return await advance(
         connection,
         _COUNT_TURN,

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import bindparam, func, insert, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import bindparam, insert, select, text
+from sqlalchemy.dialects.postgresql import JSONB
 
 from aucert.astra.v1.transcript_pb2 import TranscriptTurn as TurnMessage
 from aucert.astra.v1.transcript_service_pb2 import CommitTurnRequest
@@ -17,6 +17,7 @@ from services.astra import convert
 from services.astra.record import RunHead
 from services.astra.storable import message_to_json
 from services.astra.tables import TranscriptTurn
+from services.common.database import Asked, Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ def calls_in(message: Message) -> list[ToolCallMessage]:
 
 
 async def read_turns(
-    connection: AsyncConnection, task_run_id: str, *, after: int = -1, limit: int | None = None
+    connection: Transaction, task_run_id: str, *, after: int = -1, limit: int | None = None
 ) -> list[TurnMessage]:
     """The recorded turns after a position, in order; without a limit all, which the ceilings bound."""
     query = (
@@ -51,7 +52,7 @@ async def read_turns(
 
 
 async def append_said(
-    connection: AsyncConnection, run: RunHead, position: int, said: Sequence[Said]
+    connection: Transaction, run: RunHead, position: int, said: Sequence[Said]
 ) -> list[TurnMessage]:
     """Record messages from a position on; return them as recorded."""
     rows: list[dict[str, Any]] = [
@@ -66,7 +67,7 @@ async def append_said(
         for index, each in enumerate(said)
     ]
     if rows:
-        await connection.execute(insert(TranscriptTurn), rows)
+        await connection.send_each(insert(TranscriptTurn), rows)
     return [
         TurnMessage(
             position=row["position"],
@@ -78,35 +79,48 @@ async def append_said(
     ]
 
 
-async def append_model_turn(connection: AsyncConnection, run: RunHead, turn: CommitTurnRequest) -> int:
-    """Record what the model said after all that is on record; return its position."""
-    recorded = await connection.execute(
+async def append_model_turn(connection: Transaction, turn: CommitTurnRequest) -> Asked:
+    """Settle a turn's reservation and record what the model said after all that is on record.
+
+    Asks for its position; none: the reservation is not open. Nothing is recorded either for a run that is
+    over, that another attempt holds or that is not the tenant's.
+    """
+    usage = turn.usage
+    return await connection.ask(
         _APPEND_MODEL_TURN,
         {
-            "task_run_id": run.id,
-            "of_run": run.id,
-            "tenant_id": run.tenant_id,
+            "run": turn.task_run_id,
+            "fence": turn.fence,
             "role": convert.ROLE.word(turn.message.role),
             "message": message_to_json(turn.message),
             "model_alias": turn.model_alias,
             "model_label": turn.model_label,
-            "tokens_input": turn.usage.tokens_input,
-            "tokens_output": turn.usage.tokens_output,
-            "tokens_cache_read": turn.usage.tokens_cache_read,
-            "tokens_cache_write": turn.usage.tokens_cache_write,
-            "cost_usd_micros": turn.cost_usd_micros,
-            "spend_reservation_id": turn.spend_reservation_id,
+            "tokens_input": usage.tokens_input,
+            "tokens_output": usage.tokens_output,
+            "tokens_cache_read": usage.tokens_cache_read,
+            "tokens_cache_write": usage.tokens_cache_write,
+            "cost": turn.cost_usd_micros,
+            "reservation": turn.spend_reservation_id,
         },
     )
-    return recorded.scalar_one()
 
 
-_APPEND_MODEL_TURN = (
-    insert(TranscriptTurn)
-    .values(
-        position=select(func.coalesce(func.max(TranscriptTurn.position) + 1, 0))
-        .where(TranscriptTurn.task_run_id == bindparam("of_run"))
-        .scalar_subquery()
+_APPEND_MODEL_TURN = text(
+    """
+    WITH settled AS (
+        UPDATE spend_reservations SET status = 'settled', spent_usd_micros = :cost, settled_time = now()
+        WHERE id = CAST(:reservation AS uuid) AND task_run_id = CAST(:run AS uuid) AND status = 'open'
+        RETURNING id
     )
-    .returning(TranscriptTurn.position)
-)
+    INSERT INTO transcript_turns (
+        task_run_id, position, tenant_id, role, message, model_alias, model_label, tokens_input,
+        tokens_output, tokens_cache_read, tokens_cache_write, cost_usd_micros, spend_reservation_id)
+    SELECT task_runs.id,
+        (SELECT coalesce(max(position) + 1, 0) FROM transcript_turns WHERE task_run_id = task_runs.id),
+        tenant_id, :role, :message, :model_alias, :model_label, :tokens_input,
+        :tokens_output, :tokens_cache_read, :tokens_cache_write, :cost, settled.id
+    FROM task_runs, settled
+    WHERE task_runs.id = CAST(:run AS uuid) AND attempt_fence = :fence AND status <> 'completed'
+    RETURNING position
+    """
+).bindparams(bindparam("message", type_=JSONB))

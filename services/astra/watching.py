@@ -20,6 +20,7 @@ from services.astra.stop_store import StopStore
 from services.astra.tables import TaskRun
 from services.astra.task_run_store import TaskRunStore, runs
 from services.common.database import Database
+from services.common.statements import one_of
 
 EVENTS_A_READ = 200
 RUNS_A_READ = 200
@@ -84,12 +85,12 @@ class Watching:
                         followed.add(run.task_run_id)
                     yield run
                 changes = await watch.changes()
-                wanted = TaskRun.id.in_(changes.ids)
+                wanted = one_of(TaskRun.id, changes.ids)
                 if changes.everything:
                     # Whatever ended in between was followed, or was made in between.
                     made_since = TaskRun.created_time >= read_at
                     read_at = await self._now()
-                    wanted = or_(UNFINISHED, TaskRun.id.in_(followed), made_since)
+                    wanted = or_(UNFINISHED, one_of(TaskRun.id, followed), made_since)
 
     async def _read(self, tenant_id: str, wanted: ColumnElement[bool]) -> AsyncGenerator[TaskRunMessage]:
         after = ""

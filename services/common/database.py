@@ -2,26 +2,37 @@
 
 Row-level security reads `app.tenant_id`, which every transaction sets for itself with SET LOCAL
 semantics; a transaction without a tenant sees no tenant's rows.
+
+A transaction is a pipeline: what needs no answer is sent with what does, so BEGIN, the tenant and the first
+statement are one round trip, and so are the last writes and COMMIT.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import psycopg
+from psycopg.adapt import AdaptersMap
+from psycopg.pq import TransactionStatus
+from psycopg.rows import namedtuple_row
+from psycopg.types.string import TextLoader
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.sql.elements import ClauseElement
 
 from services.common.errors import Unavailable
+from services.common.statements import Parameters, Result, prepared
 
 POOL_SIZE = 20
 """All kept: one opened for a burst and closed after it would cost more than the work done on it."""
 POOL_WAIT_SECONDS = 5
 CONNECT_SECONDS = 3
 STATEMENT_TIMEOUT_MS = 10_000
+PREPARED_AFTER = 2
+"""From this many uses on, a connection has PostgreSQL keep a statement's plan."""
 
 
 class DatabaseUnavailable(Unavailable):
@@ -48,6 +59,53 @@ class RoleTooPowerful(Exception):
     """The service's role could look past row-level security."""
 
 
+class Transaction:
+    """Statements on one connection, in order; an error of one ends the transaction."""
+
+    def __init__(self, connection: psycopg.AsyncConnection[Any], pipeline: psycopg.AsyncPipeline) -> None:
+        self._connection = connection
+        self._pipeline = pipeline
+
+    async def execute(self, statement: ClauseElement, parameters: Parameters | None = None) -> Result:
+        """Run a statement and wait for what it returns."""
+        return await (await self.ask(statement, parameters)).result()
+
+    async def execute_sql(self, query: bytes, parameters: Parameters) -> Result:
+        """As `execute`, in psycopg's own words: for binary parameters, which Core cannot ask for."""
+        return await Asked(await self._connection.execute(query, parameters), self._pipeline).result()
+
+    async def ask(self, statement: ClauseElement, parameters: Parameters | None = None) -> Asked:
+        """Run a statement and wait later: several asked one after the other share a round trip."""
+        query, values = prepared(statement, parameters or {})
+        return Asked(await self._connection.execute(query, values), self._pipeline)
+
+    async def send(self, statement: ClauseElement, parameters: Parameters | None = None) -> None:
+        """Run a statement whose result nobody needs. What goes wrong with it is raised by a later one, or
+        by the transaction's end."""
+        query, values = prepared(statement, parameters or {})
+        await self._connection.execute(query, values)
+
+    async def send_each(self, statement: ClauseElement, rows: Iterable[Parameters]) -> None:
+        """As `send`, once for each row."""
+        for row in rows:
+            await self.send(statement, row)
+
+
+class Asked:
+    """A statement under way."""
+
+    def __init__(self, cursor: psycopg.AsyncCursor[Any], pipeline: psycopg.AsyncPipeline) -> None:
+        self._cursor = cursor
+        self._pipeline = pipeline
+
+    async def result(self) -> Result:
+        """What it returned, once it and all before it are done. To be asked for once."""
+        if self._cursor.pgresult is None:
+            await self._pipeline.sync()
+        rows = await self._cursor.fetchall() if self._cursor.description else []
+        return Result(rows, self._cursor.rowcount)
+
+
 class Database:
     """A pool of connections as one role. Methods raise DatabaseUnavailable while PostgreSQL is away."""
 
@@ -57,34 +115,56 @@ class Database:
             pool_size=POOL_SIZE,
             max_overflow=0,
             pool_timeout=POOL_WAIT_SECONDS,
-            hide_parameters=True,  # an error is logged, and parameters hold what people wrote
-            pool_pre_ping=False,  # a lost connection fails one call as UNAVAILABLE and is replaced
+            pool_use_lifo=True,  # the connection used last has the most statements prepared
+            pool_reset_on_return=None,  # a transaction ends before its connection goes back
             connect_args={
+                "autocommit": True,  # transactions are begun by name
                 "application_name": application,
                 "connect_timeout": CONNECT_SECONDS,
                 "options": f"-c statement_timeout={STATEMENT_TIMEOUT_MS}",
+                "prepare_threshold": PREPARED_AFTER,
+                "row_factory": namedtuple_row,
+                "context": _CONTEXT,
             },
         )
 
     @asynccontextmanager
-    async def tenant(self, tenant_id: str) -> AsyncIterator[AsyncConnection]:
+    async def tenant(self, tenant_id: str) -> AsyncIterator[Transaction]:
         """A transaction that sees and writes one tenant's rows; committed at the end of the block."""
-        async with self.transaction() as connection:
-            await connection.execute(_SET_TENANT, {"tenant_id": tenant_id})
-            yield connection
+        async with self.transaction() as transaction:
+            await transaction.send(_SET_TENANT, {"tenant_id": tenant_id})
+            yield transaction
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+    async def transaction(self) -> AsyncIterator[Transaction]:
         """A transaction without a tenant: for the relay role, and tables that have none."""
         try:
-            async with self._engine.begin() as connection:
-                yield connection
-        except (InterfaceError, OperationalError, PoolTimeout) as error:
+            async with (
+                self._connection() as connection,
+                connection.pipeline() as pipeline,
+                connection.transaction(),
+            ):
+                yield Transaction(connection, pipeline)
+        except (psycopg.InterfaceError, psycopg.OperationalError, PoolTimeout) as error:
             raise DatabaseUnavailable from error
-        except DBAPIError as error:
-            if error.connection_invalidated:
-                raise DatabaseUnavailable from error
-            raise StatementFailed(error.orig).with_traceback(error.__traceback__) from None
+        except psycopg.Error as error:
+            raise StatementFailed(error).with_traceback(error.__traceback__) from None
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+        """One connection out of the pool. When PostgreSQL closed it, the idle others are replaced too."""
+        pooled = await self._engine.raw_connection()
+        connection: Any = pooled.driver_connection
+        try:
+            yield connection
+        finally:
+            if connection.info.transaction_status == TransactionStatus.IDLE:
+                pooled.close()
+            else:
+                lost = connection.closed
+                pooled.invalidate()
+                if lost:
+                    await self._engine.dispose()
 
     async def ping(self) -> None:
         """Raise unless PostgreSQL answers."""
@@ -113,3 +193,5 @@ class Database:
 
 
 _SET_TENANT = text("SELECT set_config('app.tenant_id', :tenant_id, true)")
+_CONTEXT = AdaptersMap(psycopg.adapters)
+_CONTEXT.register_loader("uuid", TextLoader)  # ids pass through as text

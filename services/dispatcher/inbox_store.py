@@ -12,9 +12,8 @@ from datetime import timedelta
 
 from psycopg.types.json import Jsonb
 from sqlalchemy import func, select, text, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.common.database import Database
+from services.common.database import Database, Transaction
 from services.dispatcher.domain import Content, KeptDelivery, LeasedDelivery, NewDelivery
 from services.dispatcher.tables import WebhookDelivery
 
@@ -46,7 +45,7 @@ class InboxStore:
         for each in deliveries:
             distinct.setdefault((each.source, each.external_id), each)
         async with self._service.tenant(tenant_id) as connection:
-            touched = await connection.exec_driver_sql(
+            touched = await connection.execute_sql(
                 _KEEP, _arrays(tenant_id, list(distinct.values()), reserved)
             )
             ids = {(row.source, row.external_id): str(row.id) for row in touched}
@@ -59,11 +58,9 @@ class InboxStore:
             for key in [(each.source, each.external_id)]
         ]
 
-    async def _ids(
-        self, connection: AsyncConnection, keys: list[tuple[str, str]]
-    ) -> dict[tuple[str, str], str]:
+    async def _ids(self, connection: Transaction, keys: list[tuple[str, str]]) -> dict[tuple[str, str], str]:
         sources, external_ids = zip(*keys, strict=True)
-        rows = await connection.exec_driver_sql(
+        rows = await connection.execute_sql(
             _FIND, {"sources": list(sources), "external_ids": list(external_ids)}
         )
         return {(row.source, row.external_id): str(row.id) for row in rows}
@@ -188,7 +185,7 @@ def _arrays(tenant_id: str, deliveries: Sequence[NewDelivery], reserved: timedel
 # of one thread at the same moment could be seen in the wrong order. Each therefore holds its order keys
 # until it is committed, taken one after the other in the order of their hashes so that none waits in a
 # circle; the join makes sure that all are held before the first position is drawn.
-_KEEP = """
+_KEEP = b"""
 WITH keys AS MATERIALIZED (
     SELECT DISTINCT hashtextextended(order_key, 0) AS hash
     FROM unnest(%(order_keys)b::text[]) AS order_key ORDER BY hash),
@@ -207,7 +204,7 @@ WHERE webhook_deliveries.status = 'dead'
 RETURNING id, source, external_id
 """
 
-_FIND = """
+_FIND = b"""
 SELECT kept.id, kept.source, kept.external_id
 FROM webhook_deliveries kept
 JOIN unnest(%(sources)b::text[], %(external_ids)b::text[]) AS asked (source, external_id)

@@ -10,9 +10,8 @@ from typing import Any
 
 from sqlalchemy import Select, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.common.database import Database
+from services.common.database import Database, Transaction
 from services.dispatcher.domain import Bell, Event, EventKind, ModelChoice, ThreadEvent, thread_event_id
 from services.dispatcher.errors import ThreadNotFound
 from services.dispatcher.tables import Thread
@@ -52,11 +51,9 @@ class ThreadStore:
                 .returning(Row.id)
             )
             if inserted.first() is not None:
-                await connection.execute(
-                    update(Thread).where(Thread.id == thread_id).values(next_seq=seq + 1)
-                )
+                await connection.send(update(Thread).where(Thread.id == thread_id).values(next_seq=seq + 1))
             else:
-                await connection.execute(
+                await connection.send(
                     update(Row)
                     .where(Row.id == event_id, Row.dispatched_time.is_(None))
                     .values(finished_time=None)
@@ -64,11 +61,11 @@ class ThreadStore:
             return _event((await connection.execute(_events().where(Row.id == event_id))).one())
 
     async def _lock_thread(
-        self, connection: AsyncConnection, tenant_id: str, tenant_slug: str, event: Event
+        self, connection: Transaction, tenant_id: str, tenant_slug: str, event: Event
     ) -> tuple[str, int]:
         named = event.thread
         if named is not None:
-            await connection.execute(
+            await connection.send(
                 insert(Thread)
                 .values(
                     id=str(uuid.uuid4()),
@@ -95,7 +92,7 @@ class ThreadStore:
     async def mark_dispatched(self, event: ThreadEvent) -> None:
         """Note that the event's runs are on record, or its stop is."""
         async with self._service.tenant(event.tenant_id) as connection:
-            await connection.execute(
+            await connection.send(
                 update(Row)
                 .where(Row.id == event.id, Row.dispatched_time.is_(None))
                 .values(dispatched_time=func.now())
@@ -104,7 +101,7 @@ class ThreadStore:
     async def give_up(self, tenant_id: str, delivery_id: str) -> None:
         """Finish what a dead delivery left without runs, so that its thread goes on."""
         async with self._service.tenant(tenant_id) as connection:
-            await connection.execute(
+            await connection.send(
                 update(Row)
                 .where(
                     Row.delivery_id == delivery_id, Row.dispatched_time.is_(None), Row.finished_time.is_(None)
@@ -123,7 +120,7 @@ class ThreadStore:
             if (await connection.execute(select(Thread.id).where(Thread.id == thread_id))).first() is None:
                 raise ThreadNotFound(thread_id)
             if finished_event_id is not None:
-                await connection.execute(
+                await connection.send(
                     update(Row)
                     .where(
                         Row.thread_id == thread_id, Row.id == finished_event_id, Row.finished_time.is_(None)
