@@ -110,7 +110,9 @@ class Handle(_message.Message):
     source: _builtins.str
     """The source, as in "github"."""
     name: _builtins.str
-    """The handle without the at sign, lower-case, as in "atlas"."""
+    """The handle without the at sign, lower-case, as in "atlas"; on Slack and Plane also the id of an account
+    that stands for the agent.
+    """
     def __init__(
         self,
         *,

@@ -3,9 +3,12 @@
 isort:skip_file
 """
 
+from aucert.astra.v1 import budget_pb2 as _budget_pb2
 from aucert.astra.v1 import transcript_pb2 as _transcript_pb2
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -74,3 +77,255 @@ class ReserveSpendResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReserveSpendResponse: _TypeAlias = ReserveSpendResponse  # noqa: Y015
+
+@_typing.final
+class SetCapRequest(_message.Message):
+    """A cap to set."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    AGENT_SLUG_FIELD_NUMBER: _builtins.int
+    TASK_RUN_ID_FIELD_NUMBER: _builtins.int
+    LIMIT_USD_MICROS_FIELD_NUMBER: _builtins.int
+    kind: _budget_pb2.CapKind.ValueType
+    """Required. What it limits."""
+    agent_slug: _builtins.str
+    """The agent it is for, of kinds RUN and AGENT_DAY. Empty: for every agent."""
+    task_run_id: _builtins.str
+    """The run it is for, of kind RUN and without an agent. Empty: for every run."""
+    limit_usd_micros: _builtins.int
+    """The limit, in millionths of a US dollar. 0: no limit."""
+    def __init__(
+        self,
+        *,
+        kind: _budget_pb2.CapKind.ValueType = ...,
+        agent_slug: _builtins.str = ...,
+        task_run_id: _builtins.str = ...,
+        limit_usd_micros: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_slug", b"agent_slug", "kind", b"kind", "limit_usd_micros", b"limit_usd_micros", "task_run_id", b"task_run_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetCapRequest: _TypeAlias = SetCapRequest  # noqa: Y015
+
+@_typing.final
+class SetCapResponse(_message.Message):
+    """The cap as it holds."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CAP_FIELD_NUMBER: _builtins.int
+    RESUMED_THREAD_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def cap(self) -> _budget_pb2.Cap:
+        """The cap."""
+
+    @_builtins.property
+    def resumed_thread_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Threads of the runs that waited for money and are at work again, each once."""
+
+    def __init__(
+        self,
+        *,
+        cap: _budget_pb2.Cap | None = ...,
+        resumed_thread_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cap", b"cap"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cap", b"cap", "resumed_thread_ids", b"resumed_thread_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetCapResponse: _TypeAlias = SetCapResponse  # noqa: Y015
+
+@_typing.final
+class RaiseCapsRequest(_message.Message):
+    """Who lets a thread's runs spend more."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    THREAD_ID_FIELD_NUMBER: _builtins.int
+    BEFORE_THREAD_SEQ_FIELD_NUMBER: _builtins.int
+    ADD_USD_MICROS_FIELD_NUMBER: _builtins.int
+    IDENTITY_FIELD_NUMBER: _builtins.int
+    thread_id: _builtins.str
+    """Required. The thread."""
+    before_thread_seq: _builtins.int
+    """Required. Place of the raise in the thread; later events are not reached."""
+    add_usd_micros: _builtins.int
+    """Required. How much more a run may spend, in millionths of a US dollar."""
+    identity: _builtins.str
+    """Required. Who asks, as the source vouches for it: "github:583231", "slack:T012ABCDE/U012ABCDE"."""
+    def __init__(
+        self,
+        *,
+        thread_id: _builtins.str = ...,
+        before_thread_seq: _builtins.int = ...,
+        add_usd_micros: _builtins.int = ...,
+        identity: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["add_usd_micros", b"add_usd_micros", "before_thread_seq", b"before_thread_seq", "identity", b"identity", "thread_id", b"thread_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RaiseCapsRequest: _TypeAlias = RaiseCapsRequest  # noqa: Y015
+
+@_typing.final
+class RaiseCapsResponse(_message.Message):
+    """What came of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRINCIPAL_NAME_FIELD_NUMBER: _builtins.int
+    TASK_RUN_IDS_FIELD_NUMBER: _builtins.int
+    principal_name: _builtins.str
+    """The principal the identity belongs to. Empty: none that may set caps; nothing changed."""
+    @_builtins.property
+    def task_run_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The runs that are at work again."""
+
+    def __init__(
+        self,
+        *,
+        principal_name: _builtins.str = ...,
+        task_run_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["principal_name", b"principal_name", "task_run_ids", b"task_run_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RaiseCapsResponse: _TypeAlias = RaiseCapsResponse  # noqa: Y015
+
+@_typing.final
+class ListCapsRequest(_message.Message):
+    """Which caps."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """Most caps to return. 0: 50. More than 200 is clamped."""
+    page_token: _builtins.str
+    """From next_page_token. Empty: the first page."""
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListCapsRequest: _TypeAlias = ListCapsRequest  # noqa: Y015
+
+@_typing.final
+class ListCapsResponse(_message.Message):
+    """A page of caps."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CAPS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Token of the next page. Empty: this is the last."""
+    @_builtins.property
+    def caps(self) -> _containers.RepeatedCompositeFieldContainer[_budget_pb2.Cap]:
+        """The caps, the one set last first."""
+
+    def __init__(
+        self,
+        *,
+        caps: _abc.Iterable[_budget_pb2.Cap] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["caps", b"caps", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListCapsResponse: _TypeAlias = ListCapsResponse  # noqa: Y015
+
+@_typing.final
+class GetUsageReportRequest(_message.Message):
+    """What to sum up."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIRST_DAY_FIELD_NUMBER: _builtins.int
+    LAST_DAY_FIELD_NUMBER: _builtins.int
+    GROUP_BY_FIELD_NUMBER: _builtins.int
+    first_day: _builtins.str
+    """First day, UTC, as in "2026-11-01". Empty: the first of the month of last_day."""
+    last_day: _builtins.str
+    """Last day, at most 366 days after the first. Empty: today."""
+    @_builtins.property
+    def group_by(self) -> _containers.RepeatedScalarFieldContainer[_budget_pb2.UsageDimension.ValueType]:
+        """What to tell apart. Empty: nothing, the total alone."""
+
+    def __init__(
+        self,
+        *,
+        first_day: _builtins.str = ...,
+        last_day: _builtins.str = ...,
+        group_by: _abc.Iterable[_budget_pb2.UsageDimension.ValueType] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["first_day", b"first_day", "group_by", b"group_by", "last_day", b"last_day"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetUsageReportRequest: _TypeAlias = GetUsageReportRequest  # noqa: Y015
+
+@_typing.final
+class GetUsageReportResponse(_message.Message):
+    """What was used."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROWS_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    FIRST_DAY_FIELD_NUMBER: _builtins.int
+    LAST_DAY_FIELD_NUMBER: _builtins.int
+    first_day: _builtins.str
+    """First day of the report."""
+    last_day: _builtins.str
+    """Last day of the report."""
+    @_builtins.property
+    def rows(self) -> _containers.RepeatedCompositeFieldContainer[_budget_pb2.UsageRow]:
+        """One row for each combination that was used, in the order of day, agent, model. More than 10000 are refused
+        with FIELD_INVALID.
+        """
+
+    @_builtins.property
+    def total(self) -> _budget_pb2.UsageRow:
+        """All rows together, also without group_by."""
+
+    def __init__(
+        self,
+        *,
+        rows: _abc.Iterable[_budget_pb2.UsageRow] | None = ...,
+        total: _budget_pb2.UsageRow | None = ...,
+        first_day: _builtins.str = ...,
+        last_day: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["total", b"total"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["first_day", b"first_day", "last_day", b"last_day", "rows", b"rows", "total", b"total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetUsageReportResponse: _TypeAlias = GetUsageReportResponse  # noqa: Y015

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class BudgetServiceStub:
-    """Money is set aside before it is spent.
+    """Money is set aside before it is spent, within the caps, however many runs ask at once.
     """
 
     def __init__(self, channel):
@@ -40,15 +40,70 @@ class BudgetServiceStub:
                 request_serializer=aucert_dot_astra_dot_v1_dot_budget__service__pb2.ReserveSpendRequest.SerializeToString,
                 response_deserializer=aucert_dot_astra_dot_v1_dot_budget__service__pb2.ReserveSpendResponse.FromString,
                 _registered_method=True)
+        self.SetCap = channel.unary_unary(
+                '/aucert.astra.v1.BudgetService/SetCap',
+                request_serializer=aucert_dot_astra_dot_v1_dot_budget__service__pb2.SetCapRequest.SerializeToString,
+                response_deserializer=aucert_dot_astra_dot_v1_dot_budget__service__pb2.SetCapResponse.FromString,
+                _registered_method=True)
+        self.RaiseCaps = channel.unary_unary(
+                '/aucert.astra.v1.BudgetService/RaiseCaps',
+                request_serializer=aucert_dot_astra_dot_v1_dot_budget__service__pb2.RaiseCapsRequest.SerializeToString,
+                response_deserializer=aucert_dot_astra_dot_v1_dot_budget__service__pb2.RaiseCapsResponse.FromString,
+                _registered_method=True)
+        self.ListCaps = channel.unary_unary(
+                '/aucert.astra.v1.BudgetService/ListCaps',
+                request_serializer=aucert_dot_astra_dot_v1_dot_budget__service__pb2.ListCapsRequest.SerializeToString,
+                response_deserializer=aucert_dot_astra_dot_v1_dot_budget__service__pb2.ListCapsResponse.FromString,
+                _registered_method=True)
+        self.GetUsageReport = channel.unary_unary(
+                '/aucert.astra.v1.BudgetService/GetUsageReport',
+                request_serializer=aucert_dot_astra_dot_v1_dot_budget__service__pb2.GetUsageReportRequest.SerializeToString,
+                response_deserializer=aucert_dot_astra_dot_v1_dot_budget__service__pb2.GetUsageReportResponse.FromString,
+                _registered_method=True)
 
 
 class BudgetServiceServicer:
-    """Money is set aside before it is spent.
+    """Money is set aside before it is spent, within the caps, however many runs ask at once.
     """
 
     def ReserveSpend(self, request, context):
-        """Set aside the worst case of the next model call; no call is made without it. What is left open by
-        an attempt that died is put down as abandoned, at this price, when the next attempt begins.
+        """Set aside the worst case of the next model call; no call is made without it. Refused with BUDGET_EXHAUSTED
+        when a cap leaves too little, and with BUDGET_HELD while only calls under way keep it from fitting. What is
+        left open by an attempt that died is put down as abandoned, at this price, when the next attempt begins or
+        an hour has passed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetCap(self, request, context):
+        """Set a cap, higher or lower. Runs it applies to that wait for money are at work again when it answers, and
+        find out by themselves whether it is enough; DispatcherService.RingThreads wakes them at once, its sweep
+        within a minute.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RaiseCaps(self, request, context):
+        """Let the runs of a thread that wait for money spend so much more: their caps are raised as far as that takes,
+        the run's own and, for its agent and tenant, those that hold. Only for somebody known as an operator; for
+        anybody else nothing changes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListCaps(self, request, context):
+        """List the caps with what is spent of each: the tenant's, its agents', and those of single runs, the ones set
+        last first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetUsageReport(self, request, context):
+        """Sum up what the tenant used. Its cost grows with the days, agents and models, not with the runs.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -62,6 +117,26 @@ def add_BudgetServiceServicer_to_server(servicer, server):
                     request_deserializer=aucert_dot_astra_dot_v1_dot_budget__service__pb2.ReserveSpendRequest.FromString,
                     response_serializer=aucert_dot_astra_dot_v1_dot_budget__service__pb2.ReserveSpendResponse.SerializeToString,
             ),
+            'SetCap': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetCap,
+                    request_deserializer=aucert_dot_astra_dot_v1_dot_budget__service__pb2.SetCapRequest.FromString,
+                    response_serializer=aucert_dot_astra_dot_v1_dot_budget__service__pb2.SetCapResponse.SerializeToString,
+            ),
+            'RaiseCaps': grpc.unary_unary_rpc_method_handler(
+                    servicer.RaiseCaps,
+                    request_deserializer=aucert_dot_astra_dot_v1_dot_budget__service__pb2.RaiseCapsRequest.FromString,
+                    response_serializer=aucert_dot_astra_dot_v1_dot_budget__service__pb2.RaiseCapsResponse.SerializeToString,
+            ),
+            'ListCaps': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCaps,
+                    request_deserializer=aucert_dot_astra_dot_v1_dot_budget__service__pb2.ListCapsRequest.FromString,
+                    response_serializer=aucert_dot_astra_dot_v1_dot_budget__service__pb2.ListCapsResponse.SerializeToString,
+            ),
+            'GetUsageReport': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetUsageReport,
+                    request_deserializer=aucert_dot_astra_dot_v1_dot_budget__service__pb2.GetUsageReportRequest.FromString,
+                    response_serializer=aucert_dot_astra_dot_v1_dot_budget__service__pb2.GetUsageReportResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'aucert.astra.v1.BudgetService', rpc_method_handlers)
@@ -71,7 +146,7 @@ def add_BudgetServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class BudgetService:
-    """Money is set aside before it is spent.
+    """Money is set aside before it is spent, within the caps, however many runs ask at once.
     """
 
     @staticmethod
@@ -91,6 +166,114 @@ class BudgetService:
             '/aucert.astra.v1.BudgetService/ReserveSpend',
             aucert_dot_astra_dot_v1_dot_budget__service__pb2.ReserveSpendRequest.SerializeToString,
             aucert_dot_astra_dot_v1_dot_budget__service__pb2.ReserveSpendResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetCap(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aucert.astra.v1.BudgetService/SetCap',
+            aucert_dot_astra_dot_v1_dot_budget__service__pb2.SetCapRequest.SerializeToString,
+            aucert_dot_astra_dot_v1_dot_budget__service__pb2.SetCapResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RaiseCaps(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aucert.astra.v1.BudgetService/RaiseCaps',
+            aucert_dot_astra_dot_v1_dot_budget__service__pb2.RaiseCapsRequest.SerializeToString,
+            aucert_dot_astra_dot_v1_dot_budget__service__pb2.RaiseCapsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCaps(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aucert.astra.v1.BudgetService/ListCaps',
+            aucert_dot_astra_dot_v1_dot_budget__service__pb2.ListCapsRequest.SerializeToString,
+            aucert_dot_astra_dot_v1_dot_budget__service__pb2.ListCapsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetUsageReport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aucert.astra.v1.BudgetService/GetUsageReport',
+            aucert_dot_astra_dot_v1_dot_budget__service__pb2.GetUsageReportRequest.SerializeToString,
+            aucert_dot_astra_dot_v1_dot_budget__service__pb2.GetUsageReportResponse.FromString,
             options,
             channel_credentials,
             insecure,

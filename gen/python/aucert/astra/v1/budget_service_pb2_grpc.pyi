@@ -27,29 +27,65 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class BudgetServiceStub:
-    """Money is set aside before it is spent."""
+    """Money is set aside before it is spent, within the caps, however many runs ask at once."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> BudgetServiceAsyncStub: ...
     ReserveSpend: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.ReserveSpendRequest, _budget_service_pb2.ReserveSpendResponse]
-    """Set aside the worst case of the next model call; no call is made without it. What is left open by
-    an attempt that died is put down as abandoned, at this price, when the next attempt begins.
+    """Set aside the worst case of the next model call; no call is made without it. Refused with BUDGET_EXHAUSTED
+    when a cap leaves too little, and with BUDGET_HELD while only calls under way keep it from fitting. What is
+    left open by an attempt that died is put down as abandoned, at this price, when the next attempt begins or
+    an hour has passed.
     """
+    SetCap: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.SetCapRequest, _budget_service_pb2.SetCapResponse]
+    """Set a cap, higher or lower. Runs it applies to that wait for money are at work again when it answers, and
+    find out by themselves whether it is enough; DispatcherService.RingThreads wakes them at once, its sweep
+    within a minute.
+    """
+    RaiseCaps: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.RaiseCapsRequest, _budget_service_pb2.RaiseCapsResponse]
+    """Let the runs of a thread that wait for money spend so much more: their caps are raised as far as that takes,
+    the run's own and, for its agent and tenant, those that hold. Only for somebody known as an operator; for
+    anybody else nothing changes.
+    """
+    ListCaps: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.ListCapsRequest, _budget_service_pb2.ListCapsResponse]
+    """List the caps with what is spent of each: the tenant's, its agents', and those of single runs, the ones set
+    last first.
+    """
+    GetUsageReport: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.GetUsageReportRequest, _budget_service_pb2.GetUsageReportResponse]
+    """Sum up what the tenant used. Its cost grows with the days, agents and models, not with the runs."""
 
 @_typing.type_check_only
 class BudgetServiceAsyncStub(BudgetServiceStub):
-    """Money is set aside before it is spent."""
+    """Money is set aside before it is spent, within the caps, however many runs ask at once."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ReserveSpend: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.ReserveSpendRequest, _budget_service_pb2.ReserveSpendResponse]  # type: ignore[assignment]
-    """Set aside the worst case of the next model call; no call is made without it. What is left open by
-    an attempt that died is put down as abandoned, at this price, when the next attempt begins.
+    """Set aside the worst case of the next model call; no call is made without it. Refused with BUDGET_EXHAUSTED
+    when a cap leaves too little, and with BUDGET_HELD while only calls under way keep it from fitting. What is
+    left open by an attempt that died is put down as abandoned, at this price, when the next attempt begins or
+    an hour has passed.
     """
+    SetCap: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.SetCapRequest, _budget_service_pb2.SetCapResponse]  # type: ignore[assignment]
+    """Set a cap, higher or lower. Runs it applies to that wait for money are at work again when it answers, and
+    find out by themselves whether it is enough; DispatcherService.RingThreads wakes them at once, its sweep
+    within a minute.
+    """
+    RaiseCaps: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.RaiseCapsRequest, _budget_service_pb2.RaiseCapsResponse]  # type: ignore[assignment]
+    """Let the runs of a thread that wait for money spend so much more: their caps are raised as far as that takes,
+    the run's own and, for its agent and tenant, those that hold. Only for somebody known as an operator; for
+    anybody else nothing changes.
+    """
+    ListCaps: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.ListCapsRequest, _budget_service_pb2.ListCapsResponse]  # type: ignore[assignment]
+    """List the caps with what is spent of each: the tenant's, its agents', and those of single runs, the ones set
+    last first.
+    """
+    GetUsageReport: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.GetUsageReportRequest, _budget_service_pb2.GetUsageReportResponse]  # type: ignore[assignment]
+    """Sum up what the tenant used. Its cost grows with the days, agents and models, not with the runs."""
 
 class BudgetServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Money is set aside before it is spent."""
+    """Money is set aside before it is spent, within the caps, however many runs ask at once."""
 
     @_abc_1.abstractmethod
     def ReserveSpend(
@@ -57,8 +93,50 @@ class BudgetServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _budget_service_pb2.ReserveSpendRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_budget_service_pb2.ReserveSpendResponse, _abc.Awaitable[_budget_service_pb2.ReserveSpendResponse]]:
-        """Set aside the worst case of the next model call; no call is made without it. What is left open by
-        an attempt that died is put down as abandoned, at this price, when the next attempt begins.
+        """Set aside the worst case of the next model call; no call is made without it. Refused with BUDGET_EXHAUSTED
+        when a cap leaves too little, and with BUDGET_HELD while only calls under way keep it from fitting. What is
+        left open by an attempt that died is put down as abandoned, at this price, when the next attempt begins or
+        an hour has passed.
         """
+
+    @_abc_1.abstractmethod
+    def SetCap(
+        self,
+        request: _budget_service_pb2.SetCapRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_budget_service_pb2.SetCapResponse, _abc.Awaitable[_budget_service_pb2.SetCapResponse]]:
+        """Set a cap, higher or lower. Runs it applies to that wait for money are at work again when it answers, and
+        find out by themselves whether it is enough; DispatcherService.RingThreads wakes them at once, its sweep
+        within a minute.
+        """
+
+    @_abc_1.abstractmethod
+    def RaiseCaps(
+        self,
+        request: _budget_service_pb2.RaiseCapsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_budget_service_pb2.RaiseCapsResponse, _abc.Awaitable[_budget_service_pb2.RaiseCapsResponse]]:
+        """Let the runs of a thread that wait for money spend so much more: their caps are raised as far as that takes,
+        the run's own and, for its agent and tenant, those that hold. Only for somebody known as an operator; for
+        anybody else nothing changes.
+        """
+
+    @_abc_1.abstractmethod
+    def ListCaps(
+        self,
+        request: _budget_service_pb2.ListCapsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_budget_service_pb2.ListCapsResponse, _abc.Awaitable[_budget_service_pb2.ListCapsResponse]]:
+        """List the caps with what is spent of each: the tenant's, its agents', and those of single runs, the ones set
+        last first.
+        """
+
+    @_abc_1.abstractmethod
+    def GetUsageReport(
+        self,
+        request: _budget_service_pb2.GetUsageReportRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_budget_service_pb2.GetUsageReportResponse, _abc.Awaitable[_budget_service_pb2.GetUsageReportResponse]]:
+        """Sum up what the tenant used. Its cost grows with the days, agents and models, not with the runs."""
 
 def add_BudgetServiceServicer_to_server(servicer: BudgetServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

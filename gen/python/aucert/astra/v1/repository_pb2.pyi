@@ -77,7 +77,9 @@ class Repository(_message.Message):
 
     @_builtins.property
     def source_containers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Containers whose events are about it, as in "github:acme/shop", lower-case. Empty: none starts runs."""
+        """Containers whose events are about it, as in "github:acme/shop", lower-case but for Google's
+        ids. Empty: none starts runs.
+        """
 
     def __init__(
         self,

@@ -38,6 +38,7 @@ class TaskEvent(_message.Message):
     NOTICE_FIELD_NUMBER: _builtins.int
     NOTICE_UNDELIVERED_FIELD_NUMBER: _builtins.int
     AGENT_COMPLETED_FIELD_NUMBER: _builtins.int
+    BUDGET_RESUMED_FIELD_NUMBER: _builtins.int
     task_run_id: _builtins.str
     """The run."""
     seq: _builtins.int
@@ -86,6 +87,10 @@ class TaskEvent(_message.Message):
     def agent_completed(self) -> Global___AgentCompleted:
         """The run is over."""
 
+    @_builtins.property
+    def budget_resumed(self) -> Global___BudgetResumed:
+        """The run waited for money and goes on."""
+
     def __init__(
         self,
         *,
@@ -102,12 +107,13 @@ class TaskEvent(_message.Message):
         notice: Global___Notice | None = ...,
         notice_undelivered: Global___NoticeUndelivered | None = ...,
         agent_completed: Global___AgentCompleted | None = ...,
+        budget_resumed: Global___BudgetResumed | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["agent_completed", b"agent_completed", "agent_started", b"agent_started", "attempt_restarted", b"attempt_restarted", "created_time", b"created_time", "detail", b"detail", "follow_up", b"follow_up", "notice", b"notice", "notice_undelivered", b"notice_undelivered", "stop_requested", b"stop_requested", "tool_call", b"tool_call", "turn", b"turn", "waiting", b"waiting"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["agent_completed", b"agent_completed", "agent_started", b"agent_started", "attempt_restarted", b"attempt_restarted", "budget_resumed", b"budget_resumed", "created_time", b"created_time", "detail", b"detail", "follow_up", b"follow_up", "notice", b"notice", "notice_undelivered", b"notice_undelivered", "stop_requested", b"stop_requested", "tool_call", b"tool_call", "turn", b"turn", "waiting", b"waiting"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_completed", b"agent_completed", "agent_started", b"agent_started", "attempt_restarted", b"attempt_restarted", "created_time", b"created_time", "detail", b"detail", "follow_up", b"follow_up", "notice", b"notice", "notice_undelivered", b"notice_undelivered", "seq", b"seq", "stop_requested", b"stop_requested", "task_run_id", b"task_run_id", "tool_call", b"tool_call", "turn", b"turn", "waiting", b"waiting"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_completed", b"agent_completed", "agent_started", b"agent_started", "attempt_restarted", b"attempt_restarted", "budget_resumed", b"budget_resumed", "created_time", b"created_time", "detail", b"detail", "follow_up", b"follow_up", "notice", b"notice", "notice_undelivered", b"notice_undelivered", "seq", b"seq", "stop_requested", b"stop_requested", "task_run_id", b"task_run_id", "tool_call", b"tool_call", "turn", b"turn", "waiting", b"waiting"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_detail: _TypeAlias = _typing.Literal["agent_started", "attempt_restarted", "turn", "tool_call", "follow_up", "stop_requested", "waiting", "notice", "notice_undelivered", "agent_completed"]  # noqa: Y015
+    _WhichOneofReturnType_detail: _TypeAlias = _typing.Literal["agent_started", "attempt_restarted", "turn", "tool_call", "follow_up", "stop_requested", "waiting", "notice", "notice_undelivered", "agent_completed", "budget_resumed"]  # noqa: Y015
     _WhichOneofArgType_detail: _TypeAlias = _typing.Literal["detail", b"detail"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_detail) -> _WhichOneofReturnType_detail | None: ...
 
@@ -382,6 +388,36 @@ class NoticeUndelivered(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___NoticeUndelivered: _TypeAlias = NoticeUndelivered  # noqa: Y015
+
+@_typing.final
+class BudgetResumed(_message.Message):
+    """The run waited for money and goes on: it asks for its next call again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SET_BY_FIELD_NUMBER: _builtins.int
+    CAP_FIELD_NUMBER: _builtins.int
+    LIMIT_USD_MICROS_FIELD_NUMBER: _builtins.int
+    set_by: _builtins.str
+    """Name of the principal that set a cap. Empty: a new day began."""
+    cap: _builtins.str
+    """The cap that was set, as in "agent_day". Empty: none."""
+    limit_usd_micros: _builtins.int
+    """Its new limit, in millionths of a US dollar. 0: no limit, or no cap was set."""
+    def __init__(
+        self,
+        *,
+        set_by: _builtins.str = ...,
+        cap: _builtins.str = ...,
+        limit_usd_micros: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cap", b"cap", "limit_usd_micros", b"limit_usd_micros", "set_by", b"set_by"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BudgetResumed: _TypeAlias = BudgetResumed  # noqa: Y015
 
 @_typing.final
 class AgentCompleted(_message.Message):

@@ -46,6 +46,7 @@ class CreateTaskRunRequest(_message.Message):
     REQUESTER_FIELD_NUMBER: _builtins.int
     SOURCE_URL_FIELD_NUMBER: _builtins.int
     REPOSITORY_ID_FIELD_NUMBER: _builtins.int
+    REQUESTER_TRUSTED_FIELD_NUMBER: _builtins.int
     task_run_id: _builtins.str
     """Required. The dispatcher's id for it, the same whenever it repeats the request."""
     agent_slug: _builtins.str
@@ -74,6 +75,8 @@ class CreateTaskRunRequest(_message.Message):
     """Link to what was asked. Empty: none."""
     repository_id: _builtins.str
     """Repository the run may read. Empty: none."""
+    requester_trusted: _builtins.bool
+    """Whether who asked belongs to the place they wrote in. False: tools that write elsewhere are kept from the run."""
     @_builtins.property
     def address(self) -> _thread_pb2.ThreadAddress:
         """Required. Where the answer goes."""
@@ -96,10 +99,11 @@ class CreateTaskRunRequest(_message.Message):
         requester: _builtins.str = ...,
         source_url: _builtins.str = ...,
         repository_id: _builtins.str = ...,
+        requester_trusted: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["address", b"address"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "agent_slug", b"agent_slug", "message", b"message", "model_alias", b"model_alias", "model_label", b"model_label", "operation", b"operation", "repository_id", b"repository_id", "requester", b"requester", "source", b"source", "source_url", b"source_url", "task_run_id", b"task_run_id", "thread_event_id", b"thread_event_id", "thread_id", b"thread_id", "thread_seq", b"thread_seq", "workflow_id", b"workflow_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "agent_slug", b"agent_slug", "message", b"message", "model_alias", b"model_alias", "model_label", b"model_label", "operation", b"operation", "repository_id", b"repository_id", "requester", b"requester", "requester_trusted", b"requester_trusted", "source", b"source", "source_url", b"source_url", "task_run_id", b"task_run_id", "thread_event_id", b"thread_event_id", "thread_id", b"thread_id", "thread_seq", b"thread_seq", "workflow_id", b"workflow_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -185,6 +189,10 @@ class ListTaskRunsRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
     THREAD_ID_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    MODEL_ALIAS_FIELD_NUMBER: _builtins.int
+    THREAD_EVENT_ID_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """Most runs to return. 0: 50. More than 200 is clamped."""
     page_token: _builtins.str
@@ -193,6 +201,14 @@ class ListTaskRunsRequest(_message.Message):
     """Only runs in this status. Unspecified: all."""
     thread_id: _builtins.str
     """Only runs of this thread. Empty: all."""
+    outcome: _task_run_pb2.TaskRunOutcome.ValueType
+    """Only runs that ended so. Unspecified: all, those not over included."""
+    source: _thread_pb2.Source.ValueType
+    """Only runs whose event came from there. Unspecified: all."""
+    model_alias: _builtins.str
+    """Only runs of the model with this alias. Empty: all."""
+    thread_event_id: _builtins.str
+    """Only runs of this event: one for each model it asked for. Empty: all."""
     def __init__(
         self,
         *,
@@ -200,10 +216,14 @@ class ListTaskRunsRequest(_message.Message):
         page_token: _builtins.str = ...,
         status: _task_run_pb2.TaskRunStatus.ValueType = ...,
         thread_id: _builtins.str = ...,
+        outcome: _task_run_pb2.TaskRunOutcome.ValueType = ...,
+        source: _thread_pb2.Source.ValueType = ...,
+        model_alias: _builtins.str = ...,
+        thread_event_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "status", b"status", "thread_id", b"thread_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model_alias", b"model_alias", "outcome", b"outcome", "page_size", b"page_size", "page_token", b"page_token", "source", b"source", "status", b"status", "thread_event_id", b"thread_event_id", "thread_id", b"thread_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

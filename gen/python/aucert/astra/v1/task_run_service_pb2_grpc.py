@@ -145,7 +145,8 @@ class TaskRunServiceServicer:
 
     def UpdateTaskStatus(self, request, context):
         """Move a run between in progress and waiting. Repeating a move is a no-op. A run that begins to wait
-        frees what was set aside for the call its provider refused.
+        frees what was set aside for the call its provider refused. Waiting for BUDGET does not use up its time: the
+        deadline moves along with the wait.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -48,7 +48,8 @@ class TaskRunServiceStub:
     """Pin the commit a run reads. The first one wins; the answer is the one that holds."""
     UpdateTaskStatus: _grpc.UnaryUnaryMultiCallable[_task_run_service_pb2.UpdateTaskStatusRequest, _task_run_service_pb2.UpdateTaskStatusResponse]
     """Move a run between in progress and waiting. Repeating a move is a no-op. A run that begins to wait
-    frees what was set aside for the call its provider refused.
+    frees what was set aside for the call its provider refused. Waiting for BUDGET does not use up its time: the
+    deadline moves along with the wait.
     """
     RequestStop: _grpc.UnaryUnaryMultiCallable[_task_run_service_pb2.RequestStopRequest, _task_run_service_pb2.RequestStopResponse]
     """Ask the unfinished runs of a thread, or one run, to stop. Repeating it changes nothing. What was folded
@@ -91,7 +92,8 @@ class TaskRunServiceAsyncStub(TaskRunServiceStub):
     """Pin the commit a run reads. The first one wins; the answer is the one that holds."""
     UpdateTaskStatus: _aio.UnaryUnaryMultiCallable[_task_run_service_pb2.UpdateTaskStatusRequest, _task_run_service_pb2.UpdateTaskStatusResponse]  # type: ignore[assignment]
     """Move a run between in progress and waiting. Repeating a move is a no-op. A run that begins to wait
-    frees what was set aside for the call its provider refused.
+    frees what was set aside for the call its provider refused. Waiting for BUDGET does not use up its time: the
+    deadline moves along with the wait.
     """
     RequestStop: _aio.UnaryUnaryMultiCallable[_task_run_service_pb2.RequestStopRequest, _task_run_service_pb2.RequestStopResponse]  # type: ignore[assignment]
     """Ask the unfinished runs of a thread, or one run, to stop. Repeating it changes nothing. What was folded
@@ -167,7 +169,8 @@ class TaskRunServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_task_run_service_pb2.UpdateTaskStatusResponse, _abc.Awaitable[_task_run_service_pb2.UpdateTaskStatusResponse]]:
         """Move a run between in progress and waiting. Repeating a move is a no-op. A run that begins to wait
-        frees what was set aside for the call its provider refused.
+        frees what was set aside for the call its provider refused. Waiting for BUDGET does not use up its time: the
+        deadline moves along with the wait.
         """
 
     @_abc_1.abstractmethod

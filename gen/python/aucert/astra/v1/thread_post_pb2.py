@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!aucert/astra/v1/thread_post.proto\x12\x0f\x61ucert.astra.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x99\x02\n\nThreadPost\x12$\n\x0ethread_post_id\x18\x01 \x01(\tR\x0cthreadPostId\x12\x33\n\x04kind\x18\x02 \x01(\x0e\x32\x1f.aucert.astra.v1.ThreadPostKindR\x04kind\x12\x12\n\x04part\x18\x03 \x01(\x05R\x04part\x12\x12\n\x04text\x18\x04 \x01(\tR\x04text\x12=\n\x0c\x63reated_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0b\x63reatedTime\x12\x16\n\x06posted\x18\x06 \x01(\x08R\x06posted\x12\x1f\n\x0b\x65xternal_id\x18\x07 \x01(\tR\nexternalId\x12\x10\n\x03url\x18\x08 \x01(\tR\x03url*\x9a\x01\n\x0eThreadPostKind\x12 \n\x1cTHREAD_POST_KIND_UNSPECIFIED\x10\x00\x12\x1b\n\x17THREAD_POST_KIND_ANSWER\x10\x01\x12\"\n\x1eTHREAD_POST_KIND_NOTICE_FAILED\x10\x02\x12%\n!THREAD_POST_KIND_NOTICE_CANCELLED\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!aucert/astra/v1/thread_post.proto\x12\x0f\x61ucert.astra.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x99\x02\n\nThreadPost\x12$\n\x0ethread_post_id\x18\x01 \x01(\tR\x0cthreadPostId\x12\x33\n\x04kind\x18\x02 \x01(\x0e\x32\x1f.aucert.astra.v1.ThreadPostKindR\x04kind\x12\x12\n\x04part\x18\x03 \x01(\x05R\x04part\x12\x12\n\x04text\x18\x04 \x01(\tR\x04text\x12=\n\x0c\x63reated_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0b\x63reatedTime\x12\x16\n\x06posted\x18\x06 \x01(\x08R\x06posted\x12\x1f\n\x0b\x65xternal_id\x18\x07 \x01(\tR\nexternalId\x12\x10\n\x03url\x18\x08 \x01(\tR\x03url*\xbe\x01\n\x0eThreadPostKind\x12 \n\x1cTHREAD_POST_KIND_UNSPECIFIED\x10\x00\x12\x1b\n\x17THREAD_POST_KIND_ANSWER\x10\x01\x12\"\n\x1eTHREAD_POST_KIND_NOTICE_FAILED\x10\x02\x12%\n!THREAD_POST_KIND_NOTICE_CANCELLED\x10\x03\x12\"\n\x1eTHREAD_POST_KIND_NOTICE_PAUSED\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,7 +33,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'aucert.astra.v1.thread_post
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_THREADPOSTKIND']._serialized_start=372
-  _globals['_THREADPOSTKIND']._serialized_end=526
+  _globals['_THREADPOSTKIND']._serialized_end=562
   _globals['_THREADPOST']._serialized_start=88
   _globals['_THREADPOST']._serialized_end=369
 # @@protoc_insertion_point(module_scope)

@@ -32,6 +32,8 @@ class _ThreadPostKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Thread
     """Word that the run failed."""
     THREAD_POST_KIND_NOTICE_CANCELLED: _ThreadPostKind.ValueType  # 3
     """Word that the run was stopped."""
+    THREAD_POST_KIND_NOTICE_PAUSED: _ThreadPostKind.ValueType  # 4
+    """Word that the run waits for a cap on spending to be raised."""
 
 class ThreadPostKind(_ThreadPostKind, metaclass=_ThreadPostKindEnumTypeWrapper):
     """What a post into a thread is."""
@@ -44,6 +46,8 @@ THREAD_POST_KIND_NOTICE_FAILED: ThreadPostKind.ValueType  # 2
 """Word that the run failed."""
 THREAD_POST_KIND_NOTICE_CANCELLED: ThreadPostKind.ValueType  # 3
 """Word that the run was stopped."""
+THREAD_POST_KIND_NOTICE_PAUSED: ThreadPostKind.ValueType  # 4
+"""Word that the run waits for a cap on spending to be raised."""
 Global___ThreadPostKind: _TypeAlias = ThreadPostKind  # noqa: Y015
 
 @_typing.final

@@ -162,7 +162,7 @@ class CommitToolResultsResponse(_message.Message):
 
     @_builtins.property
     def reservation(self) -> _transcript_pb2.SpendReservation:
-        """The reservation of the next model call."""
+        """The reservation of the next model call. Unset: a cap leaves too little; ReserveSpend says which."""
 
     def __init__(
         self,
@@ -187,22 +187,26 @@ class ListTurnsRequest(_message.Message):
     TASK_RUN_ID_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    FROM_POSITION_FIELD_NUMBER: _builtins.int
     task_run_id: _builtins.str
     """Required. The run."""
     page_size: _builtins.int
-    """Most turns to return. 0: 50. More than 200 is clamped."""
+    """Most turns to return. 0: 50. More than 200 is clamped. A page of long turns ends earlier, after 8 MiB."""
     page_token: _builtins.str
-    """From next_page_token. Empty: from the first turn."""
+    """From next_page_token. Empty: from the turn at from_position."""
+    from_position: _builtins.int
+    """Place of the first turn to list; a page token overrides it. 0: from the first turn."""
     def __init__(
         self,
         *,
         task_run_id: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        from_position: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "task_run_id", b"task_run_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_position", b"from_position", "page_size", b"page_size", "page_token", b"page_token", "task_run_id", b"task_run_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -64,6 +64,18 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The container belongs to another repository. Example: github:acme/shop registered twice."""
     ERROR_REASON_THREAD_POST_NOT_FOUND: _ErrorReason.ValueType  # 29
     """No post has this id. Example: a post of another tenant."""
+    ERROR_REASON_TOOL_CALL_NOT_OPEN: _ErrorReason.ValueType  # 30
+    """The call is not open on the record, so it may change nothing. Example: a call id the model never wrote."""
+    ERROR_REASON_EFFECT_NOT_FOUND: _ErrorReason.ValueType  # 31
+    """No effect has this id. Example: an effect of another tenant."""
+    ERROR_REASON_BUDGET_EXHAUSTED: _ErrorReason.ValueType  # 32
+    """A cap leaves too little for the call; metadata: cap, limit_usd_micros, spent_usd_micros, reserved_usd_micros,
+    needed_usd_micros. Example: a run that spent its dollar.
+    """
+    ERROR_REASON_BUDGET_HELD: _ErrorReason.ValueType  # 33
+    """What a cap leaves is set aside for calls under way; RetryInfo says when to ask again. Metadata as for
+    BUDGET_EXHAUSTED. Example: thirty runs on a cap that is worth ten.
+    """
     ERROR_REASON_THREAD_NOT_FOUND: _ErrorReason.ValueType  # 40
     """No thread has this id in this tenant. Example: a claim for a thread of another tenant."""
     ERROR_REASON_REQUEST_ID_REUSED: _ErrorReason.ValueType  # 41
@@ -80,6 +92,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The provider refuses the request for good. Example: HTTP 400, a wrong key."""
     ERROR_REASON_MODEL_CONTEXT_EXCEEDED: _ErrorReason.ValueType  # 65
     """The conversation no longer fits the model. Example: context_length_exceeded."""
+    ERROR_REASON_MODEL_FILTERED: _ErrorReason.ValueType  # 66
+    """The provider's content filter refuses the conversation. Example: Azure's content_filter."""
     ERROR_REASON_TOOL_NOT_FOUND: _ErrorReason.ValueType  # 80
     """No tool has this name. Example: "repo_reed_file"."""
     ERROR_REASON_TOOL_ARGUMENTS_INVALID: _ErrorReason.ValueType  # 81
@@ -108,6 +122,16 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The repository cannot be cloned or refreshed now. Example: the host is down."""
     ERROR_REASON_REPOSITORY_TOO_LARGE: _ErrorReason.ValueType  # 93
     """The repository is larger than this installation keeps. Example: 20 GB of history."""
+    ERROR_REASON_TRUST_REQUIRED: _ErrorReason.ValueType  # 94
+    """The tool is not for runs whose requester does not belong to the place they wrote in. Example: a passer-by
+    asks for a pull request.
+    """
+    ERROR_REASON_APPROVAL_REQUIRED: _ErrorReason.ValueType  # 95
+    """A person must approve the call first, and nobody can be asked yet. Example: a tool that approval is set for."""
+    ERROR_REASON_ORIGIN_THREAD_IS_ANSWERED_BY_PLATFORM: _ErrorReason.ValueType  # 96
+    """The call would write where the run's answer goes: the last message is the answer. Example: a comment on the
+    issue the run was asked in.
+    """
     ERROR_REASON_VENDOR_UNAVAILABLE: _ErrorReason.ValueType  # 100
     """The vendor failed or cannot be reached; repeat later. Example: GitHub answers 502."""
     ERROR_REASON_VENDOR_RATE_LIMITED: _ErrorReason.ValueType  # 101
@@ -116,6 +140,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The vendor refuses for good. Example: the issue is locked."""
     ERROR_REASON_SOURCE_OFF: _ErrorReason.ValueType  # 103
     """The source has no credentials here. Example: GITHUB_APP_ID is empty."""
+    ERROR_REASON_ITEM_NOT_FOUND: _ErrorReason.ValueType  # 104
+    """The vendor has nothing there, or does not show it to us. Example: issue 9999."""
+    ERROR_REASON_DRIVE_WATCH_NOT_FOUND: _ErrorReason.ValueType  # 120
+    """No watch has this channel id in this tenant. Example: one that was purged a week after its end."""
+    ERROR_REASON_PUBLIC_ADDRESS_MISSING: _ErrorReason.ValueType  # 121
+    """Nothing says where Google reaches the gateway. Example: PUBLIC_BASE_URL is empty."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Every reason an error can carry in its ErrorInfo, without the prefix. Domain: "astra.aucert"."""
@@ -162,6 +192,18 @@ ERROR_REASON_SOURCE_CONTAINER_TAKEN: ErrorReason.ValueType  # 28
 """The container belongs to another repository. Example: github:acme/shop registered twice."""
 ERROR_REASON_THREAD_POST_NOT_FOUND: ErrorReason.ValueType  # 29
 """No post has this id. Example: a post of another tenant."""
+ERROR_REASON_TOOL_CALL_NOT_OPEN: ErrorReason.ValueType  # 30
+"""The call is not open on the record, so it may change nothing. Example: a call id the model never wrote."""
+ERROR_REASON_EFFECT_NOT_FOUND: ErrorReason.ValueType  # 31
+"""No effect has this id. Example: an effect of another tenant."""
+ERROR_REASON_BUDGET_EXHAUSTED: ErrorReason.ValueType  # 32
+"""A cap leaves too little for the call; metadata: cap, limit_usd_micros, spent_usd_micros, reserved_usd_micros,
+needed_usd_micros. Example: a run that spent its dollar.
+"""
+ERROR_REASON_BUDGET_HELD: ErrorReason.ValueType  # 33
+"""What a cap leaves is set aside for calls under way; RetryInfo says when to ask again. Metadata as for
+BUDGET_EXHAUSTED. Example: thirty runs on a cap that is worth ten.
+"""
 ERROR_REASON_THREAD_NOT_FOUND: ErrorReason.ValueType  # 40
 """No thread has this id in this tenant. Example: a claim for a thread of another tenant."""
 ERROR_REASON_REQUEST_ID_REUSED: ErrorReason.ValueType  # 41
@@ -178,6 +220,8 @@ ERROR_REASON_MODEL_REFUSED: ErrorReason.ValueType  # 64
 """The provider refuses the request for good. Example: HTTP 400, a wrong key."""
 ERROR_REASON_MODEL_CONTEXT_EXCEEDED: ErrorReason.ValueType  # 65
 """The conversation no longer fits the model. Example: context_length_exceeded."""
+ERROR_REASON_MODEL_FILTERED: ErrorReason.ValueType  # 66
+"""The provider's content filter refuses the conversation. Example: Azure's content_filter."""
 ERROR_REASON_TOOL_NOT_FOUND: ErrorReason.ValueType  # 80
 """No tool has this name. Example: "repo_reed_file"."""
 ERROR_REASON_TOOL_ARGUMENTS_INVALID: ErrorReason.ValueType  # 81
@@ -206,6 +250,16 @@ ERROR_REASON_REPOSITORY_UNREACHABLE: ErrorReason.ValueType  # 92
 """The repository cannot be cloned or refreshed now. Example: the host is down."""
 ERROR_REASON_REPOSITORY_TOO_LARGE: ErrorReason.ValueType  # 93
 """The repository is larger than this installation keeps. Example: 20 GB of history."""
+ERROR_REASON_TRUST_REQUIRED: ErrorReason.ValueType  # 94
+"""The tool is not for runs whose requester does not belong to the place they wrote in. Example: a passer-by
+asks for a pull request.
+"""
+ERROR_REASON_APPROVAL_REQUIRED: ErrorReason.ValueType  # 95
+"""A person must approve the call first, and nobody can be asked yet. Example: a tool that approval is set for."""
+ERROR_REASON_ORIGIN_THREAD_IS_ANSWERED_BY_PLATFORM: ErrorReason.ValueType  # 96
+"""The call would write where the run's answer goes: the last message is the answer. Example: a comment on the
+issue the run was asked in.
+"""
 ERROR_REASON_VENDOR_UNAVAILABLE: ErrorReason.ValueType  # 100
 """The vendor failed or cannot be reached; repeat later. Example: GitHub answers 502."""
 ERROR_REASON_VENDOR_RATE_LIMITED: ErrorReason.ValueType  # 101
@@ -214,4 +268,10 @@ ERROR_REASON_VENDOR_REFUSED: ErrorReason.ValueType  # 102
 """The vendor refuses for good. Example: the issue is locked."""
 ERROR_REASON_SOURCE_OFF: ErrorReason.ValueType  # 103
 """The source has no credentials here. Example: GITHUB_APP_ID is empty."""
+ERROR_REASON_ITEM_NOT_FOUND: ErrorReason.ValueType  # 104
+"""The vendor has nothing there, or does not show it to us. Example: issue 9999."""
+ERROR_REASON_DRIVE_WATCH_NOT_FOUND: ErrorReason.ValueType  # 120
+"""No watch has this channel id in this tenant. Example: one that was purged a week after its end."""
+ERROR_REASON_PUBLIC_ADDRESS_MISSING: ErrorReason.ValueType  # 121
+"""Nothing says where Google reaches the gateway. Example: PUBLIC_BASE_URL is empty."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x61ucert/common/v1/scope.proto\x12\x10\x61ucert.common.v1\x1a google/protobuf/descriptor.proto*\xa5\x03\n\x05Scope\x12\x15\n\x11SCOPE_UNSPECIFIED\x10\x00\x12\x13\n\x0fSCOPE_RUNS_READ\x10\x01\x12\x17\n\x13SCOPE_RUNS_DISPATCH\x10\x02\x12\x13\n\x0fSCOPE_RUNS_WORK\x10\x03\x12\x15\n\x11SCOPE_TASKS_WRITE\x10\x04\x12\x19\n\x15SCOPE_WEBHOOKS_INGEST\x10\x05\x12\x16\n\x12SCOPE_EVENTS_CLAIM\x10\x06\x12\x15\n\x11SCOPE_MODELS_READ\x10\x07\x12\x19\n\x15SCOPE_MODELS_GENERATE\x10\x08\x12\x14\n\x10SCOPE_TOOLS_READ\x10\t\x12\x14\n\x10SCOPE_TOOLS_CALL\x10\n\x12\x16\n\x12SCOPE_THREADS_POST\x10\x0b\x12\x16\n\x12SCOPE_POSTS_RECORD\x10\x0c\x12\x17\n\x13SCOPE_REGISTRY_READ\x10\r\x12\x18\n\x14SCOPE_REGISTRY_WRITE\x10\x0e\x12!\n\x1dSCOPE_PRINCIPALS_AUTHENTICATE\x10\x0f\x12\x14\n\x10SCOPE_ANY_TENANT\x10\x10:`\n\x0erequired_scope\x12\x1e.google.protobuf.MethodOptions\x18\xb5\x87\x03 \x01(\x0e\x32\x17.aucert.common.v1.ScopeR\rrequiredScopeb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x61ucert/common/v1/scope.proto\x12\x10\x61ucert.common.v1\x1a google/protobuf/descriptor.proto*\xee\x03\n\x05Scope\x12\x15\n\x11SCOPE_UNSPECIFIED\x10\x00\x12\x13\n\x0fSCOPE_RUNS_READ\x10\x01\x12\x17\n\x13SCOPE_RUNS_DISPATCH\x10\x02\x12\x13\n\x0fSCOPE_RUNS_WORK\x10\x03\x12\x15\n\x11SCOPE_TASKS_WRITE\x10\x04\x12\x19\n\x15SCOPE_WEBHOOKS_INGEST\x10\x05\x12\x16\n\x12SCOPE_EVENTS_CLAIM\x10\x06\x12\x15\n\x11SCOPE_MODELS_READ\x10\x07\x12\x19\n\x15SCOPE_MODELS_GENERATE\x10\x08\x12\x14\n\x10SCOPE_TOOLS_READ\x10\t\x12\x14\n\x10SCOPE_TOOLS_CALL\x10\n\x12\x16\n\x12SCOPE_THREADS_POST\x10\x0b\x12\x16\n\x12SCOPE_POSTS_RECORD\x10\x0c\x12\x17\n\x13SCOPE_REGISTRY_READ\x10\r\x12\x18\n\x14SCOPE_REGISTRY_WRITE\x10\x0e\x12!\n\x1dSCOPE_PRINCIPALS_AUTHENTICATE\x10\x0f\x12\x14\n\x10SCOPE_ANY_TENANT\x10\x10\x12\x15\n\x11SCOPE_TOOLS_WRITE\x10\x11\x12\x17\n\x13SCOPE_BUDGETS_WRITE\x10\x12\x12\x17\n\x13SCOPE_WATCHES_RENEW\x10\x14:`\n\x0erequired_scope\x12\x1e.google.protobuf.MethodOptions\x18\xb5\x87\x03 \x01(\x0e\x32\x17.aucert.common.v1.ScopeR\rrequiredScopeb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,5 +33,5 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'aucert.common.v1.scope_pb2'
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SCOPE']._serialized_start=85
-  _globals['_SCOPE']._serialized_end=506
+  _globals['_SCOPE']._serialized_end=579
 # @@protoc_insertion_point(module_scope)

@@ -58,6 +58,12 @@ class _ScopeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Scope.ValueType
     """Look up whose token this is (the services)."""
     SCOPE_ANY_TENANT: _Scope.ValueType  # 16
     """Act for any tenant, named in the metadata key `astra-tenant` (the services)."""
+    SCOPE_TOOLS_WRITE: _Scope.ValueType  # 17
+    """Have tools change something at a vendor without a run (an operator)."""
+    SCOPE_BUDGETS_WRITE: _Scope.ValueType  # 18
+    """Set caps on spending (an operator)."""
+    SCOPE_WATCHES_RENEW: _Scope.ValueType  # 20
+    """Renew what vendors must be asked for again and again (the worker, by schedule)."""
 
 class Scope(_Scope, metaclass=_ScopeEnumTypeWrapper):
     """What a principal may do. A token carries scopes; each method names the one it needs."""
@@ -96,6 +102,12 @@ SCOPE_PRINCIPALS_AUTHENTICATE: Scope.ValueType  # 15
 """Look up whose token this is (the services)."""
 SCOPE_ANY_TENANT: Scope.ValueType  # 16
 """Act for any tenant, named in the metadata key `astra-tenant` (the services)."""
+SCOPE_TOOLS_WRITE: Scope.ValueType  # 17
+"""Have tools change something at a vendor without a run (an operator)."""
+SCOPE_BUDGETS_WRITE: Scope.ValueType  # 18
+"""Set caps on spending (an operator)."""
+SCOPE_WATCHES_RENEW: Scope.ValueType  # 20
+"""Renew what vendors must be asked for again and again (the worker, by schedule)."""
 Global___Scope: _TypeAlias = Scope  # noqa: Y015
 
 REQUIRED_SCOPE_FIELD_NUMBER: _builtins.int

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x61ucert/common/v1/thread.proto\x12\x10\x61ucert.common.v1\x1a\x1b\x62uf/validate/validate.proto\"\xb6\x02\n\x0cGitHubThread\x12*\n\nrepository\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x03\x18\xc8\x01R\nrepository\x12,\n\rrepository_id\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00R\x0crepositoryId\x12\x1f\n\x06number\x18\x03 \x01(\x05\x42\x07\xbaH\x04\x1a\x02 \x00R\x06number\x12*\n\x11review_comment_id\x18\x04 \x01(\x03R\x0freviewCommentId\x12\'\n\x0finstallation_id\x18\x05 \x01(\x03R\x0einstallationId\x12=\n\titem_kind\x18\x06 \x01(\x0e\x32 .aucert.common.v1.GitHubItemKindR\x08itemKind\x12\x17\n\x07item_id\x18\x07 \x01(\x03R\x06itemId\"\x0e\n\x0cManualThread\"\x95\x01\n\rThreadAddress\x12\x38\n\x06github\x18\x01 \x01(\x0b\x32\x1e.aucert.common.v1.GitHubThreadH\x00R\x06github\x12\x38\n\x06manual\x18\x02 \x01(\x0b\x32\x1e.aucert.common.v1.ManualThreadH\x00R\x06manualB\x10\n\x07\x61\x64\x64ress\x12\x05\xbaH\x02\x08\x01*F\n\x06Source\x12\x16\n\x12SOURCE_UNSPECIFIED\x10\x00\x12\x11\n\rSOURCE_GITHUB\x10\x01\x12\x11\n\rSOURCE_MANUAL\x10\x02*\xbf\x01\n\x0eGitHubItemKind\x12!\n\x1dGIT_HUB_ITEM_KIND_UNSPECIFIED\x10\x00\x12\x1b\n\x17GIT_HUB_ITEM_KIND_ISSUE\x10\x01\x12\"\n\x1eGIT_HUB_ITEM_KIND_PULL_REQUEST\x10\x02\x12#\n\x1fGIT_HUB_ITEM_KIND_ISSUE_COMMENT\x10\x03\x12$\n GIT_HUB_ITEM_KIND_REVIEW_COMMENT\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x61ucert/common/v1/thread.proto\x12\x10\x61ucert.common.v1\x1a\x1b\x62uf/validate/validate.proto\"\xb6\x02\n\x0cGitHubThread\x12*\n\nrepository\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x03\x18\xc8\x01R\nrepository\x12,\n\rrepository_id\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00R\x0crepositoryId\x12\x1f\n\x06number\x18\x03 \x01(\x05\x42\x07\xbaH\x04\x1a\x02 \x00R\x06number\x12*\n\x11review_comment_id\x18\x04 \x01(\x03R\x0freviewCommentId\x12\'\n\x0finstallation_id\x18\x05 \x01(\x03R\x0einstallationId\x12=\n\titem_kind\x18\x06 \x01(\x0e\x32 .aucert.common.v1.GitHubItemKindR\x08itemKind\x12\x17\n\x07item_id\x18\x07 \x01(\x03R\x06itemId\"\xf4\x01\n\x0bSlackThread\x12\x30\n\x07team_id\x18\x01 \x01(\tB\x17\xbaH\x14r\x12\x32\x10^[A-Z0-9]{1,32}$R\x06teamId\x12\x36\n\nchannel_id\x18\x02 \x01(\tB\x17\xbaH\x14r\x12\x32\x10^[A-Z0-9]{1,32}$R\tchannelId\x12=\n\tthread_ts\x18\x03 \x01(\tB \xbaH\x1dr\x1b\x32\x19^[0-9]{1,15}\\.[0-9]{1,9}$R\x08threadTs\x12<\n\x07item_ts\x18\x04 \x01(\tB#\xbaH r\x1e\x32\x1c^([0-9]{1,15}\\.[0-9]{1,9})?$R\x06itemTs\"\xe8\x01\n\x11GoogleDriveThread\x12\x36\n\x07\x66ile_id\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9_-]{1,128}$R\x06\x66ileId\x12<\n\ncomment_id\x18\x02 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9_-]{1,128}$R\tcommentId\x12\x38\n\x08reply_id\x18\x03 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9_-]{0,128}$R\x07replyId\x12#\n\x08\x66ile_url\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07R\x07\x66ileUrl\"\xd0\x02\n\x0bPlaneThread\x12+\n\x0cworkspace_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x0bworkspaceId\x12T\n\nproject_id\x18\x02 \x01(\tB5\xbaH2r02.^([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})?$R\tprojectId\x12*\n\x0cwork_item_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\nworkItemId\x12T\n\ncomment_id\x18\x04 \x01(\tB5\xbaH2r02.^([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})?$R\tcommentId\x12<\n\nidentifier\x18\x05 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-Za-z0-9_-]{0,64}$R\nidentifier\"\x0e\n\x0cManualThread\"\xcd\x02\n\rThreadAddress\x12\x38\n\x06github\x18\x01 \x01(\x0b\x32\x1e.aucert.common.v1.GitHubThreadH\x00R\x06github\x12\x38\n\x06manual\x18\x02 \x01(\x0b\x32\x1e.aucert.common.v1.ManualThreadH\x00R\x06manual\x12\x35\n\x05slack\x18\x03 \x01(\x0b\x32\x1d.aucert.common.v1.SlackThreadH\x00R\x05slack\x12\x35\n\x05plane\x18\x04 \x01(\x0b\x32\x1d.aucert.common.v1.PlaneThreadH\x00R\x05plane\x12H\n\x0cgoogle_drive\x18\x05 \x01(\x0b\x32#.aucert.common.v1.GoogleDriveThreadH\x00R\x0bgoogleDriveB\x10\n\x07\x61\x64\x64ress\x12\x05\xbaH\x02\x08\x01*\x83\x01\n\x06Source\x12\x16\n\x12SOURCE_UNSPECIFIED\x10\x00\x12\x11\n\rSOURCE_GITHUB\x10\x01\x12\x11\n\rSOURCE_MANUAL\x10\x02\x12\x10\n\x0cSOURCE_SLACK\x10\x03\x12\x10\n\x0cSOURCE_PLANE\x10\x04\x12\x17\n\x13SOURCE_GOOGLE_DRIVE\x10\x05*d\n\x08Standing\x12\x18\n\x14STANDING_UNSPECIFIED\x10\x00\x12\x13\n\x0fSTANDING_MEMBER\x10\x01\x12\x12\n\x0eSTANDING_GUEST\x10\x02\x12\x15\n\x11STANDING_EXTERNAL\x10\x03*\xbf\x01\n\x0eGitHubItemKind\x12!\n\x1dGIT_HUB_ITEM_KIND_UNSPECIFIED\x10\x00\x12\x1b\n\x17GIT_HUB_ITEM_KIND_ISSUE\x10\x01\x12\"\n\x1eGIT_HUB_ITEM_KIND_PULL_REQUEST\x10\x02\x12#\n\x1fGIT_HUB_ITEM_KIND_ISSUE_COMMENT\x10\x03\x12$\n GIT_HUB_ITEM_KIND_REVIEW_COMMENT\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,16 +38,50 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GITHUBTHREAD'].fields_by_name['repository_id']._serialized_options = b'\272H\004\"\002 \000'
   _globals['_GITHUBTHREAD'].fields_by_name['number']._loaded_options = None
   _globals['_GITHUBTHREAD'].fields_by_name['number']._serialized_options = b'\272H\004\032\002 \000'
+  _globals['_SLACKTHREAD'].fields_by_name['team_id']._loaded_options = None
+  _globals['_SLACKTHREAD'].fields_by_name['team_id']._serialized_options = b'\272H\024r\0222\020^[A-Z0-9]{1,32}$'
+  _globals['_SLACKTHREAD'].fields_by_name['channel_id']._loaded_options = None
+  _globals['_SLACKTHREAD'].fields_by_name['channel_id']._serialized_options = b'\272H\024r\0222\020^[A-Z0-9]{1,32}$'
+  _globals['_SLACKTHREAD'].fields_by_name['thread_ts']._loaded_options = None
+  _globals['_SLACKTHREAD'].fields_by_name['thread_ts']._serialized_options = b'\272H\035r\0332\031^[0-9]{1,15}\\.[0-9]{1,9}$'
+  _globals['_SLACKTHREAD'].fields_by_name['item_ts']._loaded_options = None
+  _globals['_SLACKTHREAD'].fields_by_name['item_ts']._serialized_options = b'\272H r\0362\034^([0-9]{1,15}\\.[0-9]{1,9})?$'
+  _globals['_GOOGLEDRIVETHREAD'].fields_by_name['file_id']._loaded_options = None
+  _globals['_GOOGLEDRIVETHREAD'].fields_by_name['file_id']._serialized_options = b'\272H\032r\0302\026^[A-Za-z0-9_-]{1,128}$'
+  _globals['_GOOGLEDRIVETHREAD'].fields_by_name['comment_id']._loaded_options = None
+  _globals['_GOOGLEDRIVETHREAD'].fields_by_name['comment_id']._serialized_options = b'\272H\032r\0302\026^[A-Za-z0-9_-]{1,128}$'
+  _globals['_GOOGLEDRIVETHREAD'].fields_by_name['reply_id']._loaded_options = None
+  _globals['_GOOGLEDRIVETHREAD'].fields_by_name['reply_id']._serialized_options = b'\272H\032r\0302\026^[A-Za-z0-9_-]{0,128}$'
+  _globals['_GOOGLEDRIVETHREAD'].fields_by_name['file_url']._loaded_options = None
+  _globals['_GOOGLEDRIVETHREAD'].fields_by_name['file_url']._serialized_options = b'\272H\005r\003\030\350\007'
+  _globals['_PLANETHREAD'].fields_by_name['workspace_id']._loaded_options = None
+  _globals['_PLANETHREAD'].fields_by_name['workspace_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_PLANETHREAD'].fields_by_name['project_id']._loaded_options = None
+  _globals['_PLANETHREAD'].fields_by_name['project_id']._serialized_options = b'\272H2r02.^([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})?$'
+  _globals['_PLANETHREAD'].fields_by_name['work_item_id']._loaded_options = None
+  _globals['_PLANETHREAD'].fields_by_name['work_item_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_PLANETHREAD'].fields_by_name['comment_id']._loaded_options = None
+  _globals['_PLANETHREAD'].fields_by_name['comment_id']._serialized_options = b'\272H2r02.^([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})?$'
+  _globals['_PLANETHREAD'].fields_by_name['identifier']._loaded_options = None
+  _globals['_PLANETHREAD'].fields_by_name['identifier']._serialized_options = b'\272H\031r\0272\025^[A-Za-z0-9_-]{0,64}$'
   _globals['_THREADADDRESS'].oneofs_by_name['address']._loaded_options = None
   _globals['_THREADADDRESS'].oneofs_by_name['address']._serialized_options = b'\272H\002\010\001'
-  _globals['_SOURCE']._serialized_start=561
-  _globals['_SOURCE']._serialized_end=631
-  _globals['_GITHUBITEMKIND']._serialized_start=634
-  _globals['_GITHUBITEMKIND']._serialized_end=825
+  _globals['_SOURCE']._serialized_start=1567
+  _globals['_SOURCE']._serialized_end=1698
+  _globals['_STANDING']._serialized_start=1700
+  _globals['_STANDING']._serialized_end=1800
+  _globals['_GITHUBITEMKIND']._serialized_start=1803
+  _globals['_GITHUBITEMKIND']._serialized_end=1994
   _globals['_GITHUBTHREAD']._serialized_start=81
   _globals['_GITHUBTHREAD']._serialized_end=391
-  _globals['_MANUALTHREAD']._serialized_start=393
-  _globals['_MANUALTHREAD']._serialized_end=407
-  _globals['_THREADADDRESS']._serialized_start=410
-  _globals['_THREADADDRESS']._serialized_end=559
+  _globals['_SLACKTHREAD']._serialized_start=394
+  _globals['_SLACKTHREAD']._serialized_end=638
+  _globals['_GOOGLEDRIVETHREAD']._serialized_start=641
+  _globals['_GOOGLEDRIVETHREAD']._serialized_end=873
+  _globals['_PLANETHREAD']._serialized_start=876
+  _globals['_PLANETHREAD']._serialized_end=1212
+  _globals['_MANUALTHREAD']._serialized_start=1214
+  _globals['_MANUALTHREAD']._serialized_end=1228
+  _globals['_THREADADDRESS']._serialized_start=1231
+  _globals['_THREADADDRESS']._serialized_end=1564
 # @@protoc_insertion_point(module_scope)

@@ -29,6 +29,12 @@ class _SourceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Source.ValueTy
     """github.com or a GitHub Enterprise Server."""
     SOURCE_MANUAL: _Source.ValueType  # 2
     """An API client, the command line or the console."""
+    SOURCE_SLACK: _Source.ValueType  # 3
+    """A Slack workspace."""
+    SOURCE_PLANE: _Source.ValueType  # 4
+    """A Plane workspace."""
+    SOURCE_GOOGLE_DRIVE: _Source.ValueType  # 5
+    """Comments on documents in Google Drive."""
 
 class Source(_Source, metaclass=_SourceEnumTypeWrapper):
     """Where an event came from."""
@@ -39,7 +45,41 @@ SOURCE_GITHUB: Source.ValueType  # 1
 """github.com or a GitHub Enterprise Server."""
 SOURCE_MANUAL: Source.ValueType  # 2
 """An API client, the command line or the console."""
+SOURCE_SLACK: Source.ValueType  # 3
+"""A Slack workspace."""
+SOURCE_PLANE: Source.ValueType  # 4
+"""A Plane workspace."""
+SOURCE_GOOGLE_DRIVE: Source.ValueType  # 5
+"""Comments on documents in Google Drive."""
 Global___Source: _TypeAlias = Source  # noqa: Y015
+
+class _Standing:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _StandingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Standing.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    STANDING_UNSPECIFIED: _Standing.ValueType  # 0
+    """Unknown: treated as EXTERNAL."""
+    STANDING_MEMBER: _Standing.ValueType  # 1
+    """Belongs to the organisation or workspace itself."""
+    STANDING_GUEST: _Standing.ValueType  # 2
+    """Was let into parts of it."""
+    STANDING_EXTERNAL: _Standing.ValueType  # 3
+    """Belongs to another organisation."""
+
+class Standing(_Standing, metaclass=_StandingEnumTypeWrapper):
+    """What a person is to the place they wrote in."""
+
+STANDING_UNSPECIFIED: Standing.ValueType  # 0
+"""Unknown: treated as EXTERNAL."""
+STANDING_MEMBER: Standing.ValueType  # 1
+"""Belongs to the organisation or workspace itself."""
+STANDING_GUEST: Standing.ValueType  # 2
+"""Was let into parts of it."""
+STANDING_EXTERNAL: Standing.ValueType  # 3
+"""Belongs to another organisation."""
+Global___Standing: _TypeAlias = Standing  # noqa: Y015
 
 class _GitHubItemKind:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -120,6 +160,112 @@ class GitHubThread(_message.Message):
 Global___GitHubThread: _TypeAlias = GitHubThread  # noqa: Y015
 
 @_typing.final
+class SlackThread(_message.Message):
+    """The address of a conversation on Slack."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEAM_ID_FIELD_NUMBER: _builtins.int
+    CHANNEL_ID_FIELD_NUMBER: _builtins.int
+    THREAD_TS_FIELD_NUMBER: _builtins.int
+    ITEM_TS_FIELD_NUMBER: _builtins.int
+    team_id: _builtins.str
+    """Required. The workspace, as in "T012ABCDE"."""
+    channel_id: _builtins.str
+    """Required. The channel or direct message, as in "C012ABCDE"."""
+    thread_ts: _builtins.str
+    """Required. Timestamp of the message that opens the thread: Slack's id of it, as in "1763850000.000100"."""
+    item_ts: _builtins.str
+    """What the person wrote or reacted to: the message that started the event. Empty: unknown."""
+    def __init__(
+        self,
+        *,
+        team_id: _builtins.str = ...,
+        channel_id: _builtins.str = ...,
+        thread_ts: _builtins.str = ...,
+        item_ts: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel_id", b"channel_id", "item_ts", b"item_ts", "team_id", b"team_id", "thread_ts", b"thread_ts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SlackThread: _TypeAlias = SlackThread  # noqa: Y015
+
+@_typing.final
+class GoogleDriveThread(_message.Message):
+    """The address of a comment on a file in Google Drive, with its replies."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILE_ID_FIELD_NUMBER: _builtins.int
+    COMMENT_ID_FIELD_NUMBER: _builtins.int
+    REPLY_ID_FIELD_NUMBER: _builtins.int
+    FILE_URL_FIELD_NUMBER: _builtins.int
+    file_id: _builtins.str
+    """Required. The file."""
+    comment_id: _builtins.str
+    """Required. The comment that opens the thread."""
+    reply_id: _builtins.str
+    """The reply that started the event. Empty: the comment itself did."""
+    file_url: _builtins.str
+    """Link to the file, from which links to its comments are made. Empty: unknown."""
+    def __init__(
+        self,
+        *,
+        file_id: _builtins.str = ...,
+        comment_id: _builtins.str = ...,
+        reply_id: _builtins.str = ...,
+        file_url: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["comment_id", b"comment_id", "file_id", b"file_id", "file_url", b"file_url", "reply_id", b"reply_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GoogleDriveThread: _TypeAlias = GoogleDriveThread  # noqa: Y015
+
+@_typing.final
+class PlaneThread(_message.Message):
+    """The address of a conversation on Plane: a work item with its comments."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKSPACE_ID_FIELD_NUMBER: _builtins.int
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
+    WORK_ITEM_ID_FIELD_NUMBER: _builtins.int
+    COMMENT_ID_FIELD_NUMBER: _builtins.int
+    IDENTIFIER_FIELD_NUMBER: _builtins.int
+    workspace_id: _builtins.str
+    """Required. Plane's id of the workspace."""
+    project_id: _builtins.str
+    """The project the work item is in. Empty: not known yet, so nothing can be posted."""
+    work_item_id: _builtins.str
+    """Required. The work item."""
+    comment_id: _builtins.str
+    """The comment that started the event. Empty: the work item itself."""
+    identifier: _builtins.str
+    """The work item as people call it, as in "SHOP-12". Empty: unknown."""
+    def __init__(
+        self,
+        *,
+        workspace_id: _builtins.str = ...,
+        project_id: _builtins.str = ...,
+        work_item_id: _builtins.str = ...,
+        comment_id: _builtins.str = ...,
+        identifier: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["comment_id", b"comment_id", "identifier", b"identifier", "project_id", b"project_id", "work_item_id", b"work_item_id", "workspace_id", b"workspace_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlaneThread: _TypeAlias = PlaneThread  # noqa: Y015
+
+@_typing.final
 class ManualThread(_message.Message):
     """A thread that no vendor holds: its answer is read from the record."""
 
@@ -144,6 +290,9 @@ class ThreadAddress(_message.Message):
 
     GITHUB_FIELD_NUMBER: _builtins.int
     MANUAL_FIELD_NUMBER: _builtins.int
+    SLACK_FIELD_NUMBER: _builtins.int
+    PLANE_FIELD_NUMBER: _builtins.int
+    GOOGLE_DRIVE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def github(self) -> Global___GitHubThread:
         """A GitHub conversation."""
@@ -152,17 +301,32 @@ class ThreadAddress(_message.Message):
     def manual(self) -> Global___ManualThread:
         """No vendor; the record holds the answer."""
 
+    @_builtins.property
+    def slack(self) -> Global___SlackThread:
+        """A Slack conversation."""
+
+    @_builtins.property
+    def plane(self) -> Global___PlaneThread:
+        """A Plane conversation."""
+
+    @_builtins.property
+    def google_drive(self) -> Global___GoogleDriveThread:
+        """A comment in Google Drive."""
+
     def __init__(
         self,
         *,
         github: Global___GitHubThread | None = ...,
         manual: Global___ManualThread | None = ...,
+        slack: Global___SlackThread | None = ...,
+        plane: Global___PlaneThread | None = ...,
+        google_drive: Global___GoogleDriveThread | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "github", b"github", "manual", b"manual"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "github", b"github", "google_drive", b"google_drive", "manual", b"manual", "plane", b"plane", "slack", b"slack"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "github", b"github", "manual", b"manual"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "github", b"github", "google_drive", b"google_drive", "manual", b"manual", "plane", b"plane", "slack", b"slack"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_address: _TypeAlias = _typing.Literal["github", "manual"]  # noqa: Y015
+    _WhichOneofReturnType_address: _TypeAlias = _typing.Literal["github", "manual", "slack", "plane", "google_drive"]  # noqa: Y015
     _WhichOneofArgType_address: _TypeAlias = _typing.Literal["address", b"address"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_address) -> _WhichOneofReturnType_address | None: ...
 

@@ -60,6 +60,11 @@ class DispatcherServiceStub:
                 request_serializer=aucert_dot_dispatcher_dot_v1_dot_dispatcher__service__pb2.CancelTaskRequest.SerializeToString,
                 response_deserializer=aucert_dot_dispatcher_dot_v1_dot_dispatcher__service__pb2.CancelTaskResponse.FromString,
                 _registered_method=True)
+        self.RingThreads = channel.unary_unary(
+                '/aucert.dispatcher.v1.DispatcherService/RingThreads',
+                request_serializer=aucert_dot_dispatcher_dot_v1_dot_dispatcher__service__pb2.RingThreadsRequest.SerializeToString,
+                response_deserializer=aucert_dot_dispatcher_dot_v1_dot_dispatcher__service__pb2.RingThreadsResponse.FromString,
+                _registered_method=True)
         self.ClaimNextEvent = channel.unary_unary(
                 '/aucert.dispatcher.v1.DispatcherService/ClaimNextEvent',
                 request_serializer=aucert_dot_dispatcher_dot_v1_dot_dispatcher__service__pb2.ClaimNextEventRequest.SerializeToString,
@@ -108,6 +113,14 @@ class DispatcherServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RingThreads(self, request, context):
+        """Wake threads that have something to do, as their sweep would within a minute. A spare ring changes nothing;
+        threads of other tenants are passed over.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ClaimNextEvent(self, request, context):
         """Put the finished event of a thread away and claim the next one, in one transaction. An event stays
         claimed until it is named as finished, so a claim after a crash returns it again.
@@ -143,6 +156,11 @@ def add_DispatcherServiceServicer_to_server(servicer, server):
                     servicer.CancelTask,
                     request_deserializer=aucert_dot_dispatcher_dot_v1_dot_dispatcher__service__pb2.CancelTaskRequest.FromString,
                     response_serializer=aucert_dot_dispatcher_dot_v1_dot_dispatcher__service__pb2.CancelTaskResponse.SerializeToString,
+            ),
+            'RingThreads': grpc.unary_unary_rpc_method_handler(
+                    servicer.RingThreads,
+                    request_deserializer=aucert_dot_dispatcher_dot_v1_dot_dispatcher__service__pb2.RingThreadsRequest.FromString,
+                    response_serializer=aucert_dot_dispatcher_dot_v1_dot_dispatcher__service__pb2.RingThreadsResponse.SerializeToString,
             ),
             'ClaimNextEvent': grpc.unary_unary_rpc_method_handler(
                     servicer.ClaimNextEvent,
@@ -286,6 +304,33 @@ class DispatcherService:
             '/aucert.dispatcher.v1.DispatcherService/CancelTask',
             aucert_dot_dispatcher_dot_v1_dot_dispatcher__service__pb2.CancelTaskRequest.SerializeToString,
             aucert_dot_dispatcher_dot_v1_dot_dispatcher__service__pb2.CancelTaskResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RingThreads(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aucert.dispatcher.v1.DispatcherService/RingThreads',
+            aucert_dot_dispatcher_dot_v1_dot_dispatcher__service__pb2.RingThreadsRequest.SerializeToString,
+            aucert_dot_dispatcher_dot_v1_dot_dispatcher__service__pb2.RingThreadsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -47,6 +47,10 @@ class DispatcherServiceStub:
     """Stop a run. It is committed when it answers and reaches a working run at once; a run that is over
     stays as it is.
     """
+    RingThreads: _grpc.UnaryUnaryMultiCallable[_dispatcher_service_pb2.RingThreadsRequest, _dispatcher_service_pb2.RingThreadsResponse]
+    """Wake threads that have something to do, as their sweep would within a minute. A spare ring changes nothing;
+    threads of other tenants are passed over.
+    """
     ClaimNextEvent: _grpc.UnaryUnaryMultiCallable[_dispatcher_service_pb2.ClaimNextEventRequest, _dispatcher_service_pb2.ClaimNextEventResponse]
     """Put the finished event of a thread away and claim the next one, in one transaction. An event stays
     claimed until it is named as finished, so a claim after a crash returns it again.
@@ -70,6 +74,10 @@ class DispatcherServiceAsyncStub(DispatcherServiceStub):
     CancelTask: _aio.UnaryUnaryMultiCallable[_dispatcher_service_pb2.CancelTaskRequest, _dispatcher_service_pb2.CancelTaskResponse]  # type: ignore[assignment]
     """Stop a run. It is committed when it answers and reaches a working run at once; a run that is over
     stays as it is.
+    """
+    RingThreads: _aio.UnaryUnaryMultiCallable[_dispatcher_service_pb2.RingThreadsRequest, _dispatcher_service_pb2.RingThreadsResponse]  # type: ignore[assignment]
+    """Wake threads that have something to do, as their sweep would within a minute. A spare ring changes nothing;
+    threads of other tenants are passed over.
     """
     ClaimNextEvent: _aio.UnaryUnaryMultiCallable[_dispatcher_service_pb2.ClaimNextEventRequest, _dispatcher_service_pb2.ClaimNextEventResponse]  # type: ignore[assignment]
     """Put the finished event of a thread away and claim the next one, in one transaction. An event stays
@@ -121,6 +129,16 @@ class DispatcherServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_dispatcher_service_pb2.CancelTaskResponse, _abc.Awaitable[_dispatcher_service_pb2.CancelTaskResponse]]:
         """Stop a run. It is committed when it answers and reaches a working run at once; a run that is over
         stays as it is.
+        """
+
+    @_abc_1.abstractmethod
+    def RingThreads(
+        self,
+        request: _dispatcher_service_pb2.RingThreadsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dispatcher_service_pb2.RingThreadsResponse, _abc.Awaitable[_dispatcher_service_pb2.RingThreadsResponse]]:
+        """Wake threads that have something to do, as their sweep would within a minute. A spare ring changes nothing;
+        threads of other tenants are passed over.
         """
 
     @_abc_1.abstractmethod

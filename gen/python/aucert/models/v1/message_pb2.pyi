@@ -183,16 +183,16 @@ Global___ToolResult: _TypeAlias = ToolResult  # noqa: Y015
 
 @_typing.final
 class OpaqueReasoning(_message.Message):
-    """Reasoning that only its own provider can read back."""
+    """Reasoning that only the model that wrote it can read back."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     PROVIDER_FIELD_NUMBER: _builtins.int
     DATA_FIELD_NUMBER: _builtins.int
     provider: _builtins.str
-    """Provider that made it; adapters of other providers drop it."""
+    """Who made it: the provider and the model's label, as in "bedrock/S46". It is dropped for everybody else."""
     data: _builtins.bytes
-    """The provider's bytes, unchanged."""
+    """The adapter's own record of it, with the provider's signature unchanged."""
     def __init__(
         self,
         *,

@@ -22,17 +22,20 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x61ucert/models/v1/model.proto\x12\x10\x61ucert.models.v1\"\xdb\x02\n\x05Model\x12\x14\n\x05\x61lias\x18\x01 \x01(\tR\x05\x61lias\x12\x14\n\x05label\x18\x02 \x01(\tR\x05label\x12\x1a\n\x08provider\x18\x03 \x01(\tR\x08provider\x12*\n\x11provider_model_id\x18\x04 \x01(\tR\x0fproviderModelId\x12,\n\x12\x63ontext_tokens_max\x18\x05 \x01(\x05R\x10\x63ontextTokensMax\x12*\n\x11output_tokens_max\x18\x06 \x01(\x05R\x0foutputTokensMax\x12\x33\n\x07pricing\x18\x07 \x01(\x0b\x32\x19.aucert.models.v1.PricingR\x07pricing\x12\x12\n\x04tags\x18\x08 \x03(\tR\x04tags\x12\x1c\n\tavailable\x18\t \x01(\x08R\tavailable\x12\x1d\n\noff_reason\x18\n \x01(\tR\toffReason\"\xc7\x01\n\x07Pricing\x12(\n\x10input_usd_micros\x18\x01 \x01(\x03R\x0einputUsdMicros\x12*\n\x11output_usd_micros\x18\x02 \x01(\x03R\x0foutputUsdMicros\x12\x31\n\x15\x63\x61\x63he_read_usd_micros\x18\x03 \x01(\x03R\x12\x63\x61\x63heReadUsdMicros\x12\x33\n\x16\x63\x61\x63he_write_usd_micros\x18\x04 \x01(\x03R\x13\x63\x61\x63heWriteUsdMicrosb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x61ucert/models/v1/model.proto\x12\x10\x61ucert.models.v1\x1a\x1egoogle/protobuf/duration.proto\"\xfe\x03\n\x05Model\x12\x14\n\x05\x61lias\x18\x01 \x01(\tR\x05\x61lias\x12\x14\n\x05label\x18\x02 \x01(\tR\x05label\x12\x1a\n\x08provider\x18\x03 \x01(\tR\x08provider\x12*\n\x11provider_model_id\x18\x04 \x01(\tR\x0fproviderModelId\x12,\n\x12\x63ontext_tokens_max\x18\x05 \x01(\x05R\x10\x63ontextTokensMax\x12*\n\x11output_tokens_max\x18\x06 \x01(\x05R\x0foutputTokensMax\x12\x33\n\x07pricing\x18\x07 \x01(\x0b\x32\x19.aucert.models.v1.PricingR\x07pricing\x12\x12\n\x04tags\x18\x08 \x03(\tR\x04tags\x12\x1c\n\tavailable\x18\t \x01(\x08R\tavailable\x12\x1d\n\noff_reason\x18\n \x01(\tR\toffReason\x12\x45\n\x0c\x63\x61pabilities\x18\x0b \x03(\x0e\x32!.aucert.models.v1.ModelCapabilityR\x0c\x63\x61pabilities\x12\x1c\n\tfallbacks\x18\x0c \x03(\tR\tfallbacks\x12<\n\x0c\x63\x61ll_timeout\x18\r \x01(\x0b\x32\x19.google.protobuf.DurationR\x0b\x63\x61llTimeout\"\xc7\x01\n\x07Pricing\x12(\n\x10input_usd_micros\x18\x01 \x01(\x03R\x0einputUsdMicros\x12*\n\x11output_usd_micros\x18\x02 \x01(\x03R\x0foutputUsdMicros\x12\x31\n\x15\x63\x61\x63he_read_usd_micros\x18\x03 \x01(\x03R\x12\x63\x61\x63heReadUsdMicros\x12\x33\n\x16\x63\x61\x63he_write_usd_micros\x18\x04 \x01(\x03R\x13\x63\x61\x63heWriteUsdMicros*\xb7\x01\n\x0fModelCapability\x12 \n\x1cMODEL_CAPABILITY_UNSPECIFIED\x10\x00\x12\x1a\n\x16MODEL_CAPABILITY_TOOLS\x10\x01\x12!\n\x1dMODEL_CAPABILITY_FORCED_TOOLS\x10\x02\x12 \n\x1cMODEL_CAPABILITY_TOOL_ERRORS\x10\x03\x12!\n\x1dMODEL_CAPABILITY_CACHE_POINTS\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'aucert.models.v1.model_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_MODEL']._serialized_start=51
-  _globals['_MODEL']._serialized_end=398
-  _globals['_PRICING']._serialized_start=401
-  _globals['_PRICING']._serialized_end=600
+  _globals['_MODELCAPABILITY']._serialized_start=798
+  _globals['_MODELCAPABILITY']._serialized_end=981
+  _globals['_MODEL']._serialized_start=83
+  _globals['_MODEL']._serialized_end=593
+  _globals['_PRICING']._serialized_start=596
+  _globals['_PRICING']._serialized_end=795
 # @@protoc_insertion_point(module_scope)

@@ -5,8 +5,10 @@ isort:skip_file
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -17,6 +19,38 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _ModelCapability:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ModelCapabilityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ModelCapability.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    MODEL_CAPABILITY_UNSPECIFIED: _ModelCapability.ValueType  # 0
+    """Unknown; never sent."""
+    MODEL_CAPABILITY_TOOLS: _ModelCapability.ValueType  # 1
+    """It calls tools; without this it is offered none."""
+    MODEL_CAPABILITY_FORCED_TOOLS: _ModelCapability.ValueType  # 2
+    """It can be made to call one."""
+    MODEL_CAPABILITY_TOOL_ERRORS: _ModelCapability.ValueType  # 3
+    """Its provider takes a mark on the result of a call that failed."""
+    MODEL_CAPABILITY_CACHE_POINTS: _ModelCapability.ValueType  # 4
+    """Its provider caches a prompt up to the points set in it."""
+
+class ModelCapability(_ModelCapability, metaclass=_ModelCapabilityEnumTypeWrapper):
+    """What a model can be asked for beyond text."""
+
+MODEL_CAPABILITY_UNSPECIFIED: ModelCapability.ValueType  # 0
+"""Unknown; never sent."""
+MODEL_CAPABILITY_TOOLS: ModelCapability.ValueType  # 1
+"""It calls tools; without this it is offered none."""
+MODEL_CAPABILITY_FORCED_TOOLS: ModelCapability.ValueType  # 2
+"""It can be made to call one."""
+MODEL_CAPABILITY_TOOL_ERRORS: ModelCapability.ValueType  # 3
+"""Its provider takes a mark on the result of a call that failed."""
+MODEL_CAPABILITY_CACHE_POINTS: ModelCapability.ValueType  # 4
+"""Its provider caches a prompt up to the points set in it."""
+Global___ModelCapability: _TypeAlias = ModelCapability  # noqa: Y015
 
 @_typing.final
 class Model(_message.Message):
@@ -34,12 +68,15 @@ class Model(_message.Message):
     TAGS_FIELD_NUMBER: _builtins.int
     AVAILABLE_FIELD_NUMBER: _builtins.int
     OFF_REASON_FIELD_NUMBER: _builtins.int
+    CAPABILITIES_FIELD_NUMBER: _builtins.int
+    FALLBACKS_FIELD_NUMBER: _builtins.int
+    CALL_TIMEOUT_FIELD_NUMBER: _builtins.int
     alias: _builtins.str
     """The name operators and runs use, as in "rehearsal"."""
     label: _builtins.str
     """The label each of its answers opens with, as in "R0" (shown as "[R0]")."""
     provider: _builtins.str
-    """The adapter that serves it, as in "rehearsal" or "openai"."""
+    """The provider that serves it, as in "bedrock" or "openai"."""
     provider_model_id: _builtins.str
     """The provider's own id of the model."""
     context_tokens_max: _builtins.int
@@ -58,6 +95,18 @@ class Model(_message.Message):
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Words in brackets that choose it in a comment, lower-case: "kimi" for [kimi]."""
 
+    @_builtins.property
+    def capabilities(self) -> _containers.RepeatedScalarFieldContainer[Global___ModelCapability.ValueType]:
+        """What it can be asked for beyond text."""
+
+    @_builtins.property
+    def fallbacks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Aliases of the models that stand in for it while it is away, the first one first. None costs more."""
+
+    @_builtins.property
+    def call_timeout(self) -> _duration_pb2.Duration:
+        """The longest one call may take."""
+
     def __init__(
         self,
         *,
@@ -71,10 +120,13 @@ class Model(_message.Message):
         tags: _abc.Iterable[_builtins.str] | None = ...,
         available: _builtins.bool = ...,
         off_reason: _builtins.str = ...,
+        capabilities: _abc.Iterable[Global___ModelCapability.ValueType] | None = ...,
+        fallbacks: _abc.Iterable[_builtins.str] | None = ...,
+        call_timeout: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["pricing", b"pricing"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["call_timeout", b"call_timeout", "pricing", b"pricing"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alias", b"alias", "available", b"available", "context_tokens_max", b"context_tokens_max", "label", b"label", "off_reason", b"off_reason", "output_tokens_max", b"output_tokens_max", "pricing", b"pricing", "provider", b"provider", "provider_model_id", b"provider_model_id", "tags", b"tags"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alias", b"alias", "available", b"available", "call_timeout", b"call_timeout", "capabilities", b"capabilities", "context_tokens_max", b"context_tokens_max", "fallbacks", b"fallbacks", "label", b"label", "off_reason", b"off_reason", "output_tokens_max", b"output_tokens_max", "pricing", b"pricing", "provider", b"provider", "provider_model_id", b"provider_model_id", "tags", b"tags"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -21,6 +21,26 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _ToolChoice:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ToolChoiceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ToolChoice.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TOOL_CHOICE_UNSPECIFIED: _ToolChoice.ValueType  # 0
+    """The model decides."""
+    TOOL_CHOICE_REQUIRED: _ToolChoice.ValueType  # 1
+    """It must call at least one of those offered. A model that cannot be forced decides all the same."""
+
+class ToolChoice(_ToolChoice, metaclass=_ToolChoiceEnumTypeWrapper):
+    """Whether a model must call a tool."""
+
+TOOL_CHOICE_UNSPECIFIED: ToolChoice.ValueType  # 0
+"""The model decides."""
+TOOL_CHOICE_REQUIRED: ToolChoice.ValueType  # 1
+"""It must call at least one of those offered. A model that cannot be forced decides all the same."""
+Global___ToolChoice: _TypeAlias = ToolChoice  # noqa: Y015
+
 class _FinishReason:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -37,6 +57,8 @@ class _FinishReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FinishRe
     """It reached the output limit; the text is cut."""
     FINISH_REASON_CONTENT_FILTER: _FinishReason.ValueType  # 4
     """The provider's filter cut it off."""
+    FINISH_REASON_MALFORMED: _FinishReason.ValueType  # 5
+    """What it wrote could not be read by its own provider; the message holds what could."""
 
 class FinishReason(_FinishReason, metaclass=_FinishReasonEnumTypeWrapper):
     """Why a model stopped."""
@@ -51,6 +73,8 @@ FINISH_REASON_LENGTH: FinishReason.ValueType  # 3
 """It reached the output limit; the text is cut."""
 FINISH_REASON_CONTENT_FILTER: FinishReason.ValueType  # 4
 """The provider's filter cut it off."""
+FINISH_REASON_MALFORMED: FinishReason.ValueType  # 5
+"""What it wrote could not be read by its own provider; the message holds what could."""
 Global___FinishReason: _TypeAlias = FinishReason  # noqa: Y015
 
 @_typing.final
@@ -94,12 +118,15 @@ class GenerateRequest(_message.Message):
     MESSAGES_FIELD_NUMBER: _builtins.int
     TOOLS_FIELD_NUMBER: _builtins.int
     OUTPUT_TOKENS_MAX_FIELD_NUMBER: _builtins.int
+    TOOL_CHOICE_FIELD_NUMBER: _builtins.int
     model_alias: _builtins.str
     """Required. Alias of the model."""
     system: _builtins.str
     """The agent's framing. Empty: none."""
     output_tokens_max: _builtins.int
     """Most tokens to write. 0: the model's own limit."""
+    tool_choice: Global___ToolChoice.ValueType
+    """Whether the model must call a tool. Unset: it decides."""
     @_builtins.property
     def messages(self) -> _containers.RepeatedCompositeFieldContainer[_message_pb2.Message]:
         """Required. The conversation so far, oldest first, ending with a user or tool message."""
@@ -116,10 +143,11 @@ class GenerateRequest(_message.Message):
         messages: _abc.Iterable[_message_pb2.Message] | None = ...,
         tools: _abc.Iterable[Global___ToolDefinition] | None = ...,
         output_tokens_max: _builtins.int = ...,
+        tool_choice: Global___ToolChoice.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["messages", b"messages", "model_alias", b"model_alias", "output_tokens_max", b"output_tokens_max", "system", b"system", "tools", b"tools"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["messages", b"messages", "model_alias", b"model_alias", "output_tokens_max", b"output_tokens_max", "system", b"system", "tool_choice", b"tool_choice", "tools", b"tools"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -127,33 +155,92 @@ Global___GenerateRequest: _TypeAlias = GenerateRequest  # noqa: Y015
 
 @_typing.final
 class GenerateResponse(_message.Message):
-    """A piece of a stream: text as it is written, then exactly one `finished`, the last."""
+    """A piece of a stream: what the model writes, as it writes it, then exactly one `finished`, the last."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TEXT_DELTA_FIELD_NUMBER: _builtins.int
     FINISHED_FIELD_NUMBER: _builtins.int
+    TOOL_CALL_DELTA_FIELD_NUMBER: _builtins.int
+    REASONING_MARK_FIELD_NUMBER: _builtins.int
     text_delta: _builtins.str
     """Text the model wrote, coalesced by the server."""
     @_builtins.property
     def finished(self) -> Global___GenerationFinished:
         """The whole message, once."""
 
+    @_builtins.property
+    def tool_call_delta(self) -> Global___ToolCallDelta:
+        """A piece of a tool call."""
+
+    @_builtins.property
+    def reasoning_mark(self) -> Global___ReasoningMark:
+        """The model began to reason, or went on with it after something else; what it thinks is not shown."""
+
     def __init__(
         self,
         *,
         text_delta: _builtins.str = ...,
         finished: Global___GenerationFinished | None = ...,
+        tool_call_delta: Global___ToolCallDelta | None = ...,
+        reasoning_mark: Global___ReasoningMark | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["finished", b"finished", "piece", b"piece", "text_delta", b"text_delta"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["finished", b"finished", "piece", b"piece", "reasoning_mark", b"reasoning_mark", "text_delta", b"text_delta", "tool_call_delta", b"tool_call_delta"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["finished", b"finished", "piece", b"piece", "text_delta", b"text_delta"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["finished", b"finished", "piece", b"piece", "reasoning_mark", b"reasoning_mark", "text_delta", b"text_delta", "tool_call_delta", b"tool_call_delta"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_piece: _TypeAlias = _typing.Literal["text_delta", "finished"]  # noqa: Y015
+    _WhichOneofReturnType_piece: _TypeAlias = _typing.Literal["text_delta", "finished", "tool_call_delta", "reasoning_mark"]  # noqa: Y015
     _WhichOneofArgType_piece: _TypeAlias = _typing.Literal["piece", b"piece"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_piece) -> _WhichOneofReturnType_piece | None: ...
 
 Global___GenerateResponse: _TypeAlias = GenerateResponse  # noqa: Y015
+
+@_typing.final
+class ToolCallDelta(_message.Message):
+    """A piece of a tool call as the model writes it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INDEX_FIELD_NUMBER: _builtins.int
+    TOOL_NAME_FIELD_NUMBER: _builtins.int
+    ARGUMENTS_DELTA_FIELD_NUMBER: _builtins.int
+    index: _builtins.int
+    """Which call: pieces of one index belong together, calls are in the message in the order of their indexes."""
+    tool_name: _builtins.str
+    """Name of the tool, with the first piece of a call only."""
+    arguments_delta: _builtins.str
+    """Arguments written since the piece before, coalesced by the server. Empty: none yet."""
+    def __init__(
+        self,
+        *,
+        index: _builtins.int = ...,
+        tool_name: _builtins.str = ...,
+        arguments_delta: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments_delta", b"arguments_delta", "index", b"index", "tool_name", b"tool_name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ToolCallDelta: _TypeAlias = ToolCallDelta  # noqa: Y015
+
+@_typing.final
+class ReasoningMark(_message.Message):
+    """A sign that the model reasons."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReasoningMark: _TypeAlias = ReasoningMark  # noqa: Y015
 
 @_typing.final
 class GenerationFinished(_message.Message):
@@ -168,6 +255,7 @@ class GenerationFinished(_message.Message):
     MODEL_ALIAS_FIELD_NUMBER: _builtins.int
     MODEL_LABEL_FIELD_NUMBER: _builtins.int
     OVERHEAD_US_FIELD_NUMBER: _builtins.int
+    PASSED_OVER_FIELD_NUMBER: _builtins.int
     finish_reason: Global___FinishReason.ValueType
     """Why the model stopped."""
     cost_usd_micros: _builtins.int
@@ -186,6 +274,10 @@ class GenerationFinished(_message.Message):
     def usage(self) -> _message_pb2.Usage:
         """Tokens as the provider counted them."""
 
+    @_builtins.property
+    def passed_over(self) -> _containers.RepeatedCompositeFieldContainer[Global___PassedOver]:
+        """The models asked before the one that wrote it, in order. Empty: the model asked for wrote it."""
+
     def __init__(
         self,
         *,
@@ -196,14 +288,41 @@ class GenerationFinished(_message.Message):
         model_alias: _builtins.str = ...,
         model_label: _builtins.str = ...,
         overhead_us: _builtins.int = ...,
+        passed_over: _abc.Iterable[Global___PassedOver] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost_usd_micros", b"cost_usd_micros", "finish_reason", b"finish_reason", "message", b"message", "model_alias", b"model_alias", "model_label", b"model_label", "overhead_us", b"overhead_us", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost_usd_micros", b"cost_usd_micros", "finish_reason", b"finish_reason", "message", b"message", "model_alias", b"model_alias", "model_label", b"model_label", "overhead_us", b"overhead_us", "passed_over", b"passed_over", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GenerationFinished: _TypeAlias = GenerationFinished  # noqa: Y015
+
+@_typing.final
+class PassedOver(_message.Message):
+    """A model that gave way to a fallback."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_ALIAS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    model_alias: _builtins.str
+    """Its alias."""
+    reason: _builtins.str
+    """Why, as a reason of ErrorReason without its prefix: "MODEL_UNAVAILABLE"."""
+    def __init__(
+        self,
+        *,
+        model_alias: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model_alias", b"model_alias", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PassedOver: _TypeAlias = PassedOver  # noqa: Y015
 
 @_typing.final
 class ListModelsRequest(_message.Message):

@@ -57,8 +57,9 @@ class ModelServiceServicer:
     """
 
     def Generate(self, request, context):
-        """Run one model call and stream it. Retries nothing: the caller holds the record and decides.
-        Closing the stream stops the provider's call.
+        """Run one model call and stream it. Closing the stream stops the provider's call. A model that is away or
+        busy before it wrote anything gives way to its fallbacks, which `finished` names; apart from that
+        nothing is repeated: the caller holds the record and decides.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -34,8 +34,9 @@ class ModelServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ModelServiceAsyncStub: ...
     Generate: _grpc.UnaryStreamMultiCallable[_model_service_pb2.GenerateRequest, _model_service_pb2.GenerateResponse]
-    """Run one model call and stream it. Retries nothing: the caller holds the record and decides.
-    Closing the stream stops the provider's call.
+    """Run one model call and stream it. Closing the stream stops the provider's call. A model that is away or
+    busy before it wrote anything gives way to its fallbacks, which `finished` names; apart from that
+    nothing is repeated: the caller holds the record and decides.
     """
     ListModels: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.ListModelsRequest, _model_service_pb2.ListModelsResponse]
     """List the catalogue, ordered by alias; models that are off say why."""
@@ -48,8 +49,9 @@ class ModelServiceAsyncStub(ModelServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Generate: _aio.UnaryStreamMultiCallable[_model_service_pb2.GenerateRequest, _model_service_pb2.GenerateResponse]  # type: ignore[assignment]
-    """Run one model call and stream it. Retries nothing: the caller holds the record and decides.
-    Closing the stream stops the provider's call.
+    """Run one model call and stream it. Closing the stream stops the provider's call. A model that is away or
+    busy before it wrote anything gives way to its fallbacks, which `finished` names; apart from that
+    nothing is repeated: the caller holds the record and decides.
     """
     ListModels: _aio.UnaryUnaryMultiCallable[_model_service_pb2.ListModelsRequest, _model_service_pb2.ListModelsResponse]  # type: ignore[assignment]
     """List the catalogue, ordered by alias; models that are off say why."""
@@ -65,8 +67,9 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _model_service_pb2.GenerateRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_model_service_pb2.GenerateResponse], _abc.AsyncIterator[_model_service_pb2.GenerateResponse]]:
-        """Run one model call and stream it. Retries nothing: the caller holds the record and decides.
-        Closing the stream stops the provider's call.
+        """Run one model call and stream it. Closing the stream stops the provider's call. A model that is away or
+        busy before it wrote anything gives way to its fallbacks, which `finished` names; apart from that
+        nothing is repeated: the caller holds the record and decides.
         """
 
     @_abc_1.abstractmethod

@@ -26,9 +26,10 @@ from aucert.astra.v1 import thread_post_pb2 as aucert_dot_astra_dot_v1_dot_threa
 from aucert.common.v1 import scope_pb2 as aucert_dot_common_dot_v1_dot_scope__pb2
 from aucert.common.v1 import thread_pb2 as aucert_dot_common_dot_v1_dot_thread__pb2
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$aucert/tools/v1/thread_service.proto\x12\x0f\x61ucert.tools.v1\x1a!aucert/astra/v1/thread_post.proto\x1a\x1c\x61ucert/common/v1/scope.proto\x1a\x1d\x61ucert/common/v1/thread.proto\x1a\x1b\x62uf/validate/validate.proto\"\xbc\x01\n\x11PostAnswerRequest\x12(\n\x0btask_run_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\ttaskRunId\x12\x1d\n\x05\x66\x65nce\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00R\x05\x66\x65nce\x12\x41\n\x07\x61\x64\x64ress\x18\x03 \x01(\x0b\x32\x1f.aucert.common.v1.ThreadAddressB\x06\xbaH\x03\xc8\x01\x01R\x07\x61\x64\x64ress\x12\x1b\n\x04text\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\x04text\"Y\n\x12PostAnswerResponse\x12\x10\n\x03url\x18\x01 \x01(\tR\x03url\x12\x31\n\x05posts\x18\x02 \x03(\x0b\x32\x1b.aucert.astra.v1.ThreadPostR\x05posts\"\x82\x02\n\x11PostNoticeRequest\x12(\n\x0btask_run_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\ttaskRunId\x12\x1d\n\x05\x66\x65nce\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00R\x05\x66\x65nce\x12\x41\n\x07\x61\x64\x64ress\x18\x03 \x01(\x0b\x32\x1f.aucert.common.v1.ThreadAddressB\x06\xbaH\x03\xc8\x01\x01R\x07\x61\x64\x64ress\x12\x41\n\x04kind\x18\x04 \x01(\x0e\x32\x1f.aucert.astra.v1.ThreadPostKindB\x0c\xbaH\t\x82\x01\x06\x10\x01 \x00 \x01R\x04kind\x12\x1e\n\x04text\x18\x05 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80 R\x04text\"&\n\x12PostNoticeResponse\x12\x10\n\x03url\x18\x01 \x01(\tR\x03url\"\x84\x01\n\x0f\x46indPostRequest\x12\x41\n\x07\x61\x64\x64ress\x18\x01 \x01(\x0b\x32\x1f.aucert.common.v1.ThreadAddressB\x06\xbaH\x03\xc8\x01\x01R\x07\x61\x64\x64ress\x12.\n\x0ethread_post_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x0cthreadPostId\"[\n\x10\x46indPostResponse\x12\x14\n\x05\x66ound\x18\x01 \x01(\x08R\x05\x66ound\x12\x1f\n\x0b\x65xternal_id\x18\x02 \x01(\tR\nexternalId\x12\x10\n\x03url\x18\x03 \x01(\tR\x03url\"W\n\x12\x41\x63knowledgeRequest\x12\x41\n\x07\x61\x64\x64ress\x18\x01 \x01(\x0b\x32\x1f.aucert.common.v1.ThreadAddressB\x06\xbaH\x03\xc8\x01\x01R\x07\x61\x64\x64ress\"\x15\n\x13\x41\x63knowledgeResponse2\x8c\x03\n\rThreadService\x12^\n\nPostAnswer\x12\".aucert.tools.v1.PostAnswerRequest\x1a#.aucert.tools.v1.PostAnswerResponse\"\x07\x90\x02\x02\xa8\xbb\x18\x0b\x12^\n\nPostNotice\x12\".aucert.tools.v1.PostNoticeRequest\x1a#.aucert.tools.v1.PostNoticeResponse\"\x07\x90\x02\x02\xa8\xbb\x18\x0b\x12X\n\x08\x46indPost\x12 .aucert.tools.v1.FindPostRequest\x1a!.aucert.tools.v1.FindPostResponse\"\x07\x90\x02\x01\xa8\xbb\x18\x0b\x12\x61\n\x0b\x41\x63knowledge\x12#.aucert.tools.v1.AcknowledgeRequest\x1a$.aucert.tools.v1.AcknowledgeResponse\"\x07\x90\x02\x02\xa8\xbb\x18\x0b\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$aucert/tools/v1/thread_service.proto\x12\x0f\x61ucert.tools.v1\x1a!aucert/astra/v1/thread_post.proto\x1a\x1c\x61ucert/common/v1/scope.proto\x1a\x1d\x61ucert/common/v1/thread.proto\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbc\x01\n\x11PostAnswerRequest\x12(\n\x0btask_run_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\ttaskRunId\x12\x1d\n\x05\x66\x65nce\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00R\x05\x66\x65nce\x12\x41\n\x07\x61\x64\x64ress\x18\x03 \x01(\x0b\x32\x1f.aucert.common.v1.ThreadAddressB\x06\xbaH\x03\xc8\x01\x01R\x07\x61\x64\x64ress\x12\x1b\n\x04text\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\x04text\"Y\n\x12PostAnswerResponse\x12\x10\n\x03url\x18\x01 \x01(\tR\x03url\x12\x31\n\x05posts\x18\x02 \x03(\x0b\x32\x1b.aucert.astra.v1.ThreadPostR\x05posts\"\x82\x02\n\x11PostNoticeRequest\x12(\n\x0btask_run_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\ttaskRunId\x12\x1d\n\x05\x66\x65nce\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00R\x05\x66\x65nce\x12\x41\n\x07\x61\x64\x64ress\x18\x03 \x01(\x0b\x32\x1f.aucert.common.v1.ThreadAddressB\x06\xbaH\x03\xc8\x01\x01R\x07\x61\x64\x64ress\x12\x41\n\x04kind\x18\x04 \x01(\x0e\x32\x1f.aucert.astra.v1.ThreadPostKindB\x0c\xbaH\t\x82\x01\x06\x10\x01 \x00 \x01R\x04kind\x12\x1e\n\x04text\x18\x05 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80 R\x04text\"&\n\x12PostNoticeResponse\x12\x10\n\x03url\x18\x01 \x01(\tR\x03url\"\x84\x01\n\x0f\x46indPostRequest\x12\x41\n\x07\x61\x64\x64ress\x18\x01 \x01(\x0b\x32\x1f.aucert.common.v1.ThreadAddressB\x06\xbaH\x03\xc8\x01\x01R\x07\x61\x64\x64ress\x12.\n\x0ethread_post_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x0cthreadPostId\"[\n\x10\x46indPostResponse\x12\x14\n\x05\x66ound\x18\x01 \x01(\x08R\x05\x66ound\x12\x1f\n\x0b\x65xternal_id\x18\x02 \x01(\tR\nexternalId\x12\x10\n\x03url\x18\x03 \x01(\tR\x03url\"W\n\x12\x41\x63knowledgeRequest\x12\x41\n\x07\x61\x64\x64ress\x18\x01 \x01(\x0b\x32\x1f.aucert.common.v1.ThreadAddressB\x06\xbaH\x03\xc8\x01\x01R\x07\x61\x64\x64ress\"\x15\n\x13\x41\x63knowledgeResponse\"Y\n\x14ResolveThreadRequest\x12\x41\n\x07\x61\x64\x64ress\x18\x01 \x01(\x0b\x32\x1f.aucert.common.v1.ThreadAddressB\x06\xbaH\x03\xc8\x01\x01R\x07\x61\x64\x64ress\"3\n\x15ResolveThreadResponse\x12\x1a\n\x08resolved\x18\x01 \x01(\x08R\x08resolved\"\x91\x02\n\x12\x46\x65tchThreadRequest\x12\x41\n\x07\x61\x64\x64ress\x18\x01 \x01(\x0b\x32\x1f.aucert.common.v1.ThreadAddressB\x06\xbaH\x03\xc8\x01\x01R\x07\x61\x64\x64ress\x12*\n\x0cmessages_max\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x0bmessagesMax\x12\x42\n\nperson_ids\x18\x03 \x03(\tB#\xbaH \x92\x01\x1d\x10\n\"\x19r\x17\x32\x15^[A-Za-z0-9_-]{1,64}$R\tpersonIds\x12H\n\rcontainer_ids\x18\x04 \x03(\tB#\xbaH \x92\x01\x1d\x10\x32\"\x19r\x17\x32\x15^[A-Za-z0-9_-]{1,64}$R\x0c\x63ontainerIds\"\xff\x01\n\x13\x46\x65tchThreadResponse\x12\x39\n\x07\x61\x64\x64ress\x18\x01 \x01(\x0b\x32\x1f.aucert.common.v1.ThreadAddressR\x07\x61\x64\x64ress\x12:\n\x08messages\x18\x02 \x03(\x0b\x32\x1e.aucert.tools.v1.ThreadMessageR\x08messages\x12$\n\x0eleft_out_count\x18\x03 \x01(\x05R\x0cleftOutCount\x12/\n\x06people\x18\x04 \x03(\x0b\x32\x17.aucert.tools.v1.PersonR\x06people\x12\x1a\n\x08resolved\x18\x05 \x01(\x08R\x08resolved\"\xc6\x01\n\rThreadMessage\x12\x1f\n\x0b\x65xternal_id\x18\x01 \x01(\tR\nexternalId\x12\x1b\n\tauthor_id\x18\x02 \x01(\tR\x08\x61uthorId\x12\x12\n\x04ours\x18\x03 \x01(\x08R\x04ours\x12\x12\n\x04text\x18\x04 \x01(\tR\x04text\x12\x10\n\x03url\x18\x05 \x01(\tR\x03url\x12=\n\x0c\x63reated_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0b\x63reatedTime\"\xab\x01\n\x06Person\x12\x1b\n\tperson_id\x18\x01 \x01(\tR\x08personId\x12!\n\x0c\x64isplay_name\x18\x02 \x01(\tR\x0b\x64isplayName\x12\x36\n\x08standing\x18\x03 \x01(\x0e\x32\x1a.aucert.common.v1.StandingR\x08standing\x12\x15\n\x06is_bot\x18\x04 \x01(\x08R\x05isBot\x12\x12\n\x04ours\x18\x05 \x01(\x08R\x04ours2\xd8\x04\n\rThreadService\x12^\n\nPostAnswer\x12\".aucert.tools.v1.PostAnswerRequest\x1a#.aucert.tools.v1.PostAnswerResponse\"\x07\x90\x02\x02\xa8\xbb\x18\x0b\x12^\n\nPostNotice\x12\".aucert.tools.v1.PostNoticeRequest\x1a#.aucert.tools.v1.PostNoticeResponse\"\x07\x90\x02\x02\xa8\xbb\x18\x0b\x12X\n\x08\x46indPost\x12 .aucert.tools.v1.FindPostRequest\x1a!.aucert.tools.v1.FindPostResponse\"\x07\x90\x02\x01\xa8\xbb\x18\x0b\x12\x61\n\x0b\x41\x63knowledge\x12#.aucert.tools.v1.AcknowledgeRequest\x1a$.aucert.tools.v1.AcknowledgeResponse\"\x07\x90\x02\x02\xa8\xbb\x18\x0b\x12g\n\rResolveThread\x12%.aucert.tools.v1.ResolveThreadRequest\x1a&.aucert.tools.v1.ResolveThreadResponse\"\x07\x90\x02\x02\xa8\xbb\x18\x0b\x12\x61\n\x0b\x46\x65tchThread\x12#.aucert.tools.v1.FetchThreadRequest\x1a$.aucert.tools.v1.FetchThreadResponse\"\x07\x90\x02\x01\xa8\xbb\x18\x0b\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -59,6 +60,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FINDPOSTREQUEST'].fields_by_name['thread_post_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_ACKNOWLEDGEREQUEST'].fields_by_name['address']._loaded_options = None
   _globals['_ACKNOWLEDGEREQUEST'].fields_by_name['address']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_RESOLVETHREADREQUEST'].fields_by_name['address']._loaded_options = None
+  _globals['_RESOLVETHREADREQUEST'].fields_by_name['address']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_FETCHTHREADREQUEST'].fields_by_name['address']._loaded_options = None
+  _globals['_FETCHTHREADREQUEST'].fields_by_name['address']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_FETCHTHREADREQUEST'].fields_by_name['messages_max']._loaded_options = None
+  _globals['_FETCHTHREADREQUEST'].fields_by_name['messages_max']._serialized_options = b'\272H\004\032\002(\000'
+  _globals['_FETCHTHREADREQUEST'].fields_by_name['person_ids']._loaded_options = None
+  _globals['_FETCHTHREADREQUEST'].fields_by_name['person_ids']._serialized_options = b'\272H \222\001\035\020\n\"\031r\0272\025^[A-Za-z0-9_-]{1,64}$'
+  _globals['_FETCHTHREADREQUEST'].fields_by_name['container_ids']._loaded_options = None
+  _globals['_FETCHTHREADREQUEST'].fields_by_name['container_ids']._serialized_options = b'\272H \222\001\035\0202\"\031r\0272\025^[A-Za-z0-9_-]{1,64}$'
   _globals['_THREADSERVICE'].methods_by_name['PostAnswer']._loaded_options = None
   _globals['_THREADSERVICE'].methods_by_name['PostAnswer']._serialized_options = b'\220\002\002\250\273\030\013'
   _globals['_THREADSERVICE'].methods_by_name['PostNotice']._loaded_options = None
@@ -67,22 +78,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_THREADSERVICE'].methods_by_name['FindPost']._serialized_options = b'\220\002\001\250\273\030\013'
   _globals['_THREADSERVICE'].methods_by_name['Acknowledge']._loaded_options = None
   _globals['_THREADSERVICE'].methods_by_name['Acknowledge']._serialized_options = b'\220\002\002\250\273\030\013'
-  _globals['_POSTANSWERREQUEST']._serialized_start=183
-  _globals['_POSTANSWERREQUEST']._serialized_end=371
-  _globals['_POSTANSWERRESPONSE']._serialized_start=373
-  _globals['_POSTANSWERRESPONSE']._serialized_end=462
-  _globals['_POSTNOTICEREQUEST']._serialized_start=465
-  _globals['_POSTNOTICEREQUEST']._serialized_end=723
-  _globals['_POSTNOTICERESPONSE']._serialized_start=725
-  _globals['_POSTNOTICERESPONSE']._serialized_end=763
-  _globals['_FINDPOSTREQUEST']._serialized_start=766
-  _globals['_FINDPOSTREQUEST']._serialized_end=898
-  _globals['_FINDPOSTRESPONSE']._serialized_start=900
-  _globals['_FINDPOSTRESPONSE']._serialized_end=991
-  _globals['_ACKNOWLEDGEREQUEST']._serialized_start=993
-  _globals['_ACKNOWLEDGEREQUEST']._serialized_end=1080
-  _globals['_ACKNOWLEDGERESPONSE']._serialized_start=1082
-  _globals['_ACKNOWLEDGERESPONSE']._serialized_end=1103
-  _globals['_THREADSERVICE']._serialized_start=1106
-  _globals['_THREADSERVICE']._serialized_end=1502
+  _globals['_THREADSERVICE'].methods_by_name['ResolveThread']._loaded_options = None
+  _globals['_THREADSERVICE'].methods_by_name['ResolveThread']._serialized_options = b'\220\002\002\250\273\030\013'
+  _globals['_THREADSERVICE'].methods_by_name['FetchThread']._loaded_options = None
+  _globals['_THREADSERVICE'].methods_by_name['FetchThread']._serialized_options = b'\220\002\001\250\273\030\013'
+  _globals['_POSTANSWERREQUEST']._serialized_start=216
+  _globals['_POSTANSWERREQUEST']._serialized_end=404
+  _globals['_POSTANSWERRESPONSE']._serialized_start=406
+  _globals['_POSTANSWERRESPONSE']._serialized_end=495
+  _globals['_POSTNOTICEREQUEST']._serialized_start=498
+  _globals['_POSTNOTICEREQUEST']._serialized_end=756
+  _globals['_POSTNOTICERESPONSE']._serialized_start=758
+  _globals['_POSTNOTICERESPONSE']._serialized_end=796
+  _globals['_FINDPOSTREQUEST']._serialized_start=799
+  _globals['_FINDPOSTREQUEST']._serialized_end=931
+  _globals['_FINDPOSTRESPONSE']._serialized_start=933
+  _globals['_FINDPOSTRESPONSE']._serialized_end=1024
+  _globals['_ACKNOWLEDGEREQUEST']._serialized_start=1026
+  _globals['_ACKNOWLEDGEREQUEST']._serialized_end=1113
+  _globals['_ACKNOWLEDGERESPONSE']._serialized_start=1115
+  _globals['_ACKNOWLEDGERESPONSE']._serialized_end=1136
+  _globals['_RESOLVETHREADREQUEST']._serialized_start=1138
+  _globals['_RESOLVETHREADREQUEST']._serialized_end=1227
+  _globals['_RESOLVETHREADRESPONSE']._serialized_start=1229
+  _globals['_RESOLVETHREADRESPONSE']._serialized_end=1280
+  _globals['_FETCHTHREADREQUEST']._serialized_start=1283
+  _globals['_FETCHTHREADREQUEST']._serialized_end=1556
+  _globals['_FETCHTHREADRESPONSE']._serialized_start=1559
+  _globals['_FETCHTHREADRESPONSE']._serialized_end=1814
+  _globals['_THREADMESSAGE']._serialized_start=1817
+  _globals['_THREADMESSAGE']._serialized_end=2015
+  _globals['_PERSON']._serialized_start=2018
+  _globals['_PERSON']._serialized_end=2189
+  _globals['_THREADSERVICE']._serialized_start=2192
+  _globals['_THREADSERVICE']._serialized_end=2792
 # @@protoc_insertion_point(module_scope)

@@ -8,6 +8,7 @@ from aucert.common.v1 import thread_pb2 as _thread_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 import builtins as _builtins
 import sys
@@ -244,3 +245,219 @@ class AcknowledgeResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AcknowledgeResponse: _TypeAlias = AcknowledgeResponse  # noqa: Y015
+
+@_typing.final
+class ResolveThreadRequest(_message.Message):
+    """What to resolve."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def address(self) -> _thread_pb2.ThreadAddress:
+        """Required. The thread."""
+
+    def __init__(
+        self,
+        *,
+        address: _thread_pb2.ThreadAddress | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["address", b"address"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResolveThreadRequest: _TypeAlias = ResolveThreadRequest  # noqa: Y015
+
+@_typing.final
+class ResolveThreadResponse(_message.Message):
+    """Whether it shows."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESOLVED_FIELD_NUMBER: _builtins.int
+    resolved: _builtins.bool
+    """False: there is no way here, and the closing answer is all that says so."""
+    def __init__(
+        self,
+        *,
+        resolved: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["resolved", b"resolved"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResolveThreadResponse: _TypeAlias = ResolveThreadResponse  # noqa: Y015
+
+@_typing.final
+class FetchThreadRequest(_message.Message):
+    """Which thread."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    MESSAGES_MAX_FIELD_NUMBER: _builtins.int
+    PERSON_IDS_FIELD_NUMBER: _builtins.int
+    CONTAINER_IDS_FIELD_NUMBER: _builtins.int
+    messages_max: _builtins.int
+    """Most messages to return: the first of the thread and the last up to the item. 0: 20. More than 100 is
+    clamped.
+    """
+    @_builtins.property
+    def address(self) -> _thread_pb2.ThreadAddress:
+        """Required. The thread; messages after the item it names are left out."""
+
+    @_builtins.property
+    def person_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The vendor's ids of people to describe besides the authors."""
+
+    @_builtins.property
+    def container_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The vendor's ids of the containers to look in, where the address does not name one (Plane's projects)."""
+
+    def __init__(
+        self,
+        *,
+        address: _thread_pb2.ThreadAddress | None = ...,
+        messages_max: _builtins.int = ...,
+        person_ids: _abc.Iterable[_builtins.str] | None = ...,
+        container_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["address", b"address"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "container_ids", b"container_ids", "messages_max", b"messages_max", "person_ids", b"person_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FetchThreadRequest: _TypeAlias = FetchThreadRequest  # noqa: Y015
+
+@_typing.final
+class FetchThreadResponse(_message.Message):
+    """A thread."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    MESSAGES_FIELD_NUMBER: _builtins.int
+    LEFT_OUT_COUNT_FIELD_NUMBER: _builtins.int
+    PEOPLE_FIELD_NUMBER: _builtins.int
+    RESOLVED_FIELD_NUMBER: _builtins.int
+    left_out_count: _builtins.int
+    """Messages between the first and the others that were left out, if known; else 0."""
+    resolved: _builtins.bool
+    """True when the thread is marked done."""
+    @_builtins.property
+    def address(self) -> _thread_pb2.ThreadAddress:
+        """Where the item truly belongs: an address that named a reply as the thread's first message is corrected,
+        and a container that was looked for is filled in. Without it the thread is in none of them.
+        """
+
+    @_builtins.property
+    def messages(self) -> _containers.RepeatedCompositeFieldContainer[Global___ThreadMessage]:
+        """The messages, oldest first. The item is the last one, unless it is gone."""
+
+    @_builtins.property
+    def people(self) -> _containers.RepeatedCompositeFieldContainer[Global___Person]:
+        """Those asked for, the authors and those they mention, at most 20, each once."""
+
+    def __init__(
+        self,
+        *,
+        address: _thread_pb2.ThreadAddress | None = ...,
+        messages: _abc.Iterable[Global___ThreadMessage] | None = ...,
+        left_out_count: _builtins.int = ...,
+        people: _abc.Iterable[Global___Person] | None = ...,
+        resolved: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["address", b"address"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "left_out_count", b"left_out_count", "messages", b"messages", "people", b"people", "resolved", b"resolved"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FetchThreadResponse: _TypeAlias = FetchThreadResponse  # noqa: Y015
+
+@_typing.final
+class ThreadMessage(_message.Message):
+    """One message of a thread."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXTERNAL_ID_FIELD_NUMBER: _builtins.int
+    AUTHOR_ID_FIELD_NUMBER: _builtins.int
+    OURS_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    URL_FIELD_NUMBER: _builtins.int
+    CREATED_TIME_FIELD_NUMBER: _builtins.int
+    external_id: _builtins.str
+    """The vendor's id of it."""
+    author_id: _builtins.str
+    """The vendor's id of its author; a key into people."""
+    ours: _builtins.bool
+    """True when we wrote it."""
+    text: _builtins.str
+    """The words in plain text, mentions by name. At most 64 KiB."""
+    url: _builtins.str
+    """Link to it. Empty: the vendor has none."""
+    @_builtins.property
+    def created_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was written."""
+
+    def __init__(
+        self,
+        *,
+        external_id: _builtins.str = ...,
+        author_id: _builtins.str = ...,
+        ours: _builtins.bool = ...,
+        text: _builtins.str = ...,
+        url: _builtins.str = ...,
+        created_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_time", b"created_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["author_id", b"author_id", "created_time", b"created_time", "external_id", b"external_id", "ours", b"ours", "text", b"text", "url", b"url"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ThreadMessage: _TypeAlias = ThreadMessage  # noqa: Y015
+
+@_typing.final
+class Person(_message.Message):
+    """Somebody who writes at a vendor."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PERSON_ID_FIELD_NUMBER: _builtins.int
+    DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    STANDING_FIELD_NUMBER: _builtins.int
+    IS_BOT_FIELD_NUMBER: _builtins.int
+    OURS_FIELD_NUMBER: _builtins.int
+    person_id: _builtins.str
+    """The vendor's id."""
+    display_name: _builtins.str
+    """Their name for people."""
+    standing: _thread_pb2.Standing.ValueType
+    """What they are to the place of the thread."""
+    is_bot: _builtins.bool
+    """True for a program."""
+    ours: _builtins.bool
+    """True for the account we write as, where the vendor's events do not tell it."""
+    def __init__(
+        self,
+        *,
+        person_id: _builtins.str = ...,
+        display_name: _builtins.str = ...,
+        standing: _thread_pb2.Standing.ValueType = ...,
+        is_bot: _builtins.bool = ...,
+        ours: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "is_bot", b"is_bot", "ours", b"ours", "person_id", b"person_id", "standing", b"standing"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Person: _TypeAlias = Person  # noqa: Y015

@@ -55,6 +55,16 @@ class ThreadServiceStub:
                 request_serializer=aucert_dot_tools_dot_v1_dot_thread__service__pb2.AcknowledgeRequest.SerializeToString,
                 response_deserializer=aucert_dot_tools_dot_v1_dot_thread__service__pb2.AcknowledgeResponse.FromString,
                 _registered_method=True)
+        self.ResolveThread = channel.unary_unary(
+                '/aucert.tools.v1.ThreadService/ResolveThread',
+                request_serializer=aucert_dot_tools_dot_v1_dot_thread__service__pb2.ResolveThreadRequest.SerializeToString,
+                response_deserializer=aucert_dot_tools_dot_v1_dot_thread__service__pb2.ResolveThreadResponse.FromString,
+                _registered_method=True)
+        self.FetchThread = channel.unary_unary(
+                '/aucert.tools.v1.ThreadService/FetchThread',
+                request_serializer=aucert_dot_tools_dot_v1_dot_thread__service__pb2.FetchThreadRequest.SerializeToString,
+                response_deserializer=aucert_dot_tools_dot_v1_dot_thread__service__pb2.FetchThreadResponse.FromString,
+                _registered_method=True)
 
 
 class ThreadServiceServicer:
@@ -84,7 +94,23 @@ class ThreadServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Acknowledge(self, request, context):
-        """Show the author that the event was seen (GitHub: an eyes reaction). Repeating it changes nothing.
+        """Show the author that the event was seen (GitHub, Slack: an eyes reaction). Repeating it changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResolveThread(self, request, context):
+        """Mark a thread done, where its vendor has a way that is known here (Slack: a check mark on its first
+        message). Repeating it changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FetchThread(self, request, context):
+        """Read a thread as its vendor shows it, up to the item in the address. Vendors whose webhooks tell all
+        there is to know refuse with VENDOR_REFUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -112,6 +138,16 @@ def add_ThreadServiceServicer_to_server(servicer, server):
                     servicer.Acknowledge,
                     request_deserializer=aucert_dot_tools_dot_v1_dot_thread__service__pb2.AcknowledgeRequest.FromString,
                     response_serializer=aucert_dot_tools_dot_v1_dot_thread__service__pb2.AcknowledgeResponse.SerializeToString,
+            ),
+            'ResolveThread': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResolveThread,
+                    request_deserializer=aucert_dot_tools_dot_v1_dot_thread__service__pb2.ResolveThreadRequest.FromString,
+                    response_serializer=aucert_dot_tools_dot_v1_dot_thread__service__pb2.ResolveThreadResponse.SerializeToString,
+            ),
+            'FetchThread': grpc.unary_unary_rpc_method_handler(
+                    servicer.FetchThread,
+                    request_deserializer=aucert_dot_tools_dot_v1_dot_thread__service__pb2.FetchThreadRequest.FromString,
+                    response_serializer=aucert_dot_tools_dot_v1_dot_thread__service__pb2.FetchThreadResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -223,6 +259,60 @@ class ThreadService:
             '/aucert.tools.v1.ThreadService/Acknowledge',
             aucert_dot_tools_dot_v1_dot_thread__service__pb2.AcknowledgeRequest.SerializeToString,
             aucert_dot_tools_dot_v1_dot_thread__service__pb2.AcknowledgeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResolveThread(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aucert.tools.v1.ThreadService/ResolveThread',
+            aucert_dot_tools_dot_v1_dot_thread__service__pb2.ResolveThreadRequest.SerializeToString,
+            aucert_dot_tools_dot_v1_dot_thread__service__pb2.ResolveThreadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FetchThread(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aucert.tools.v1.ThreadService/FetchThread',
+            aucert_dot_tools_dot_v1_dot_thread__service__pb2.FetchThreadRequest.SerializeToString,
+            aucert_dot_tools_dot_v1_dot_thread__service__pb2.FetchThreadResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -42,7 +42,15 @@ class ThreadServiceStub:
     FindPost: _grpc.UnaryUnaryMultiCallable[_thread_service_pb2.FindPostRequest, _thread_service_pb2.FindPostResponse]
     """Look in the thread for a post by its marker."""
     Acknowledge: _grpc.UnaryUnaryMultiCallable[_thread_service_pb2.AcknowledgeRequest, _thread_service_pb2.AcknowledgeResponse]
-    """Show the author that the event was seen (GitHub: an eyes reaction). Repeating it changes nothing."""
+    """Show the author that the event was seen (GitHub, Slack: an eyes reaction). Repeating it changes nothing."""
+    ResolveThread: _grpc.UnaryUnaryMultiCallable[_thread_service_pb2.ResolveThreadRequest, _thread_service_pb2.ResolveThreadResponse]
+    """Mark a thread done, where its vendor has a way that is known here (Slack: a check mark on its first
+    message). Repeating it changes nothing.
+    """
+    FetchThread: _grpc.UnaryUnaryMultiCallable[_thread_service_pb2.FetchThreadRequest, _thread_service_pb2.FetchThreadResponse]
+    """Read a thread as its vendor shows it, up to the item in the address. Vendors whose webhooks tell all
+    there is to know refuse with VENDOR_REFUSED.
+    """
 
 @_typing.type_check_only
 class ThreadServiceAsyncStub(ThreadServiceStub):
@@ -58,7 +66,15 @@ class ThreadServiceAsyncStub(ThreadServiceStub):
     FindPost: _aio.UnaryUnaryMultiCallable[_thread_service_pb2.FindPostRequest, _thread_service_pb2.FindPostResponse]  # type: ignore[assignment]
     """Look in the thread for a post by its marker."""
     Acknowledge: _aio.UnaryUnaryMultiCallable[_thread_service_pb2.AcknowledgeRequest, _thread_service_pb2.AcknowledgeResponse]  # type: ignore[assignment]
-    """Show the author that the event was seen (GitHub: an eyes reaction). Repeating it changes nothing."""
+    """Show the author that the event was seen (GitHub, Slack: an eyes reaction). Repeating it changes nothing."""
+    ResolveThread: _aio.UnaryUnaryMultiCallable[_thread_service_pb2.ResolveThreadRequest, _thread_service_pb2.ResolveThreadResponse]  # type: ignore[assignment]
+    """Mark a thread done, where its vendor has a way that is known here (Slack: a check mark on its first
+    message). Repeating it changes nothing.
+    """
+    FetchThread: _aio.UnaryUnaryMultiCallable[_thread_service_pb2.FetchThreadRequest, _thread_service_pb2.FetchThreadResponse]  # type: ignore[assignment]
+    """Read a thread as its vendor shows it, up to the item in the address. Vendors whose webhooks tell all
+    there is to know refuse with VENDOR_REFUSED.
+    """
 
 class ThreadServiceServicer(metaclass=_abc_1.ABCMeta):
     """Speaks in the thread an event came from. Not a tool: only the worker and the dispatcher call it."""
@@ -95,6 +111,26 @@ class ThreadServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _thread_service_pb2.AcknowledgeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_thread_service_pb2.AcknowledgeResponse, _abc.Awaitable[_thread_service_pb2.AcknowledgeResponse]]:
-        """Show the author that the event was seen (GitHub: an eyes reaction). Repeating it changes nothing."""
+        """Show the author that the event was seen (GitHub, Slack: an eyes reaction). Repeating it changes nothing."""
+
+    @_abc_1.abstractmethod
+    def ResolveThread(
+        self,
+        request: _thread_service_pb2.ResolveThreadRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_thread_service_pb2.ResolveThreadResponse, _abc.Awaitable[_thread_service_pb2.ResolveThreadResponse]]:
+        """Mark a thread done, where its vendor has a way that is known here (Slack: a check mark on its first
+        message). Repeating it changes nothing.
+        """
+
+    @_abc_1.abstractmethod
+    def FetchThread(
+        self,
+        request: _thread_service_pb2.FetchThreadRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_thread_service_pb2.FetchThreadResponse, _abc.Awaitable[_thread_service_pb2.FetchThreadResponse]]:
+        """Read a thread as its vendor shows it, up to the item in the address. Vendors whose webhooks tell all
+        there is to know refuse with VENDOR_REFUSED.
+        """
 
 def add_ThreadServiceServicer_to_server(servicer: ThreadServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

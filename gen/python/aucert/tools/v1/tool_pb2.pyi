@@ -31,7 +31,7 @@ class _ToolEffectEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ToolEffect
     TOOL_EFFECT_READ: _ToolEffect.ValueType  # 1
     """Changes nothing."""
     TOOL_EFFECT_IDEMPOTENT_WRITE: _ToolEffect.ValueType  # 2
-    """Changes something; doing it twice is the same as once."""
+    """Changes something; doing it twice is the same as once. The ledger keeps it from being done again later."""
     TOOL_EFFECT_WRITE: _ToolEffect.ValueType  # 3
     """Changes something; the ledger keeps it from happening twice."""
 
@@ -43,7 +43,7 @@ TOOL_EFFECT_UNSPECIFIED: ToolEffect.ValueType  # 0
 TOOL_EFFECT_READ: ToolEffect.ValueType  # 1
 """Changes nothing."""
 TOOL_EFFECT_IDEMPOTENT_WRITE: ToolEffect.ValueType  # 2
-"""Changes something; doing it twice is the same as once."""
+"""Changes something; doing it twice is the same as once. The ledger keeps it from being done again later."""
 TOOL_EFFECT_WRITE: ToolEffect.ValueType  # 3
 """Changes something; the ledger keeps it from happening twice."""
 Global___ToolEffect: _TypeAlias = ToolEffect  # noqa: Y015
@@ -59,7 +59,7 @@ class _ToolTrustEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ToolTrust.V
     TOOL_TRUST_ANY: _ToolTrust.ValueType  # 1
     """Any run."""
     TOOL_TRUST_STANDING: _ToolTrust.ValueType  # 2
-    """Runs started by an author with standing at the source."""
+    """Runs whose requesters belong to the place they wrote in (TaskRun.requester_trusted)."""
 
 class ToolTrust(_ToolTrust, metaclass=_ToolTrustEnumTypeWrapper):
     """Which runs are offered a tool."""
@@ -69,7 +69,7 @@ TOOL_TRUST_UNSPECIFIED: ToolTrust.ValueType  # 0
 TOOL_TRUST_ANY: ToolTrust.ValueType  # 1
 """Any run."""
 TOOL_TRUST_STANDING: ToolTrust.ValueType  # 2
-"""Runs started by an author with standing at the source."""
+"""Runs whose requesters belong to the place they wrote in (TaskRun.requester_trusted)."""
 Global___ToolTrust: _TypeAlias = ToolTrust  # noqa: Y015
 
 class _ToolApproval:

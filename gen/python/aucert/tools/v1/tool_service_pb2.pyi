@@ -43,22 +43,58 @@ class ListToolsResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     TOOLS_FIELD_NUMBER: _builtins.int
+    ABSENT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def tools(self) -> _containers.RepeatedCompositeFieldContainer[_tool_pb2.Tool]:
         """The tools, ordered by name."""
+
+    @_builtins.property
+    def absent(self) -> _containers.RepeatedCompositeFieldContainer[Global___AbsentIntegration]:
+        """The integrations that are off, ordered by name."""
 
     def __init__(
         self,
         *,
         tools: _abc.Iterable[_tool_pb2.Tool] | None = ...,
+        absent: _abc.Iterable[Global___AbsentIntegration] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["tools", b"tools"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["absent", b"absent", "tools", b"tools"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListToolsResponse: _TypeAlias = ListToolsResponse  # noqa: Y015
+
+@_typing.final
+class AbsentIntegration(_message.Message):
+    """An integration whose tools are left out."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INTEGRATION_FIELD_NUMBER: _builtins.int
+    OFF_REASON_FIELD_NUMBER: _builtins.int
+    TOOL_COUNT_FIELD_NUMBER: _builtins.int
+    integration: _builtins.str
+    """Beginning of its tools' names, as in "github"."""
+    off_reason: _builtins.str
+    """What is missing, as in "GITHUB_APP_ID is not set"."""
+    tool_count: _builtins.int
+    """How many tools are left out."""
+    def __init__(
+        self,
+        *,
+        integration: _builtins.str = ...,
+        off_reason: _builtins.str = ...,
+        tool_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["integration", b"integration", "off_reason", b"off_reason", "tool_count", b"tool_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AbsentIntegration: _TypeAlias = AbsentIntegration  # noqa: Y015
 
 @_typing.final
 class CallToolRequest(_message.Message):

@@ -52,7 +52,7 @@ class ToolServiceServicer:
     """
 
     def ListTools(self, request, context):
-        """List the tools in a stable order with stable bytes.
+        """List the tools in a stable order with stable bytes; those of an integration that is off are left out.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

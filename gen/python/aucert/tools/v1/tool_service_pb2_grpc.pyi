@@ -34,7 +34,7 @@ class ToolServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ToolServiceAsyncStub: ...
     ListTools: _grpc.UnaryUnaryMultiCallable[_tool_service_pb2.ListToolsRequest, _tool_service_pb2.ListToolsResponse]
-    """List the tools in a stable order with stable bytes."""
+    """List the tools in a stable order with stable bytes; those of an integration that is off are left out."""
     CallTool: _grpc.UnaryUnaryMultiCallable[_tool_service_pb2.CallToolRequest, _tool_service_pb2.CallToolResponse]
     """Call a tool by name with JSON arguments. A failed call is an answer, not an error: the model is told
     what was wrong and whether other arguments would help. The run and call travel as metadata.
@@ -46,7 +46,7 @@ class ToolServiceAsyncStub(ToolServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListTools: _aio.UnaryUnaryMultiCallable[_tool_service_pb2.ListToolsRequest, _tool_service_pb2.ListToolsResponse]  # type: ignore[assignment]
-    """List the tools in a stable order with stable bytes."""
+    """List the tools in a stable order with stable bytes; those of an integration that is off are left out."""
     CallTool: _aio.UnaryUnaryMultiCallable[_tool_service_pb2.CallToolRequest, _tool_service_pb2.CallToolResponse]  # type: ignore[assignment]
     """Call a tool by name with JSON arguments. A failed call is an answer, not an error: the model is told
     what was wrong and whether other arguments would help. The run and call travel as metadata.
@@ -61,7 +61,7 @@ class ToolServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _tool_service_pb2.ListToolsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_tool_service_pb2.ListToolsResponse, _abc.Awaitable[_tool_service_pb2.ListToolsResponse]]:
-        """List the tools in a stable order with stable bytes."""
+        """List the tools in a stable order with stable bytes; those of an integration that is off are left out."""
 
     @_abc_1.abstractmethod
     def CallTool(
