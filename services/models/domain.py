@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Capability(StrEnum):
+    """What a model can be asked for beyond text."""
+
+    TOOLS = "tools"
+    """It calls tools. Without this it is offered none."""
+    FORCED_TOOLS = "forced_tools"
+    """It can be made to call one."""
+    TOOL_ERRORS = "tool_errors"
+    """Its provider takes a mark on the result of a tool call that failed."""
+    CACHE_POINTS = "cache_points"
+    """Its provider caches a prompt up to the points we set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +27,15 @@ class Price:
     output_usd_micros: int
     cache_read_usd_micros: int
     cache_write_usd_micros: int
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds of patience with a model: until it says something, between two pieces, for a whole call."""
+
+    first_token_seconds: float = 120.0
+    between_tokens_seconds: float = 60.0
+    call_seconds: float = 900.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,3 +61,26 @@ class ModelEntry:
     price: Price
     tags: tuple[str, ...] = ()
     off_reason: str = ""
+    capabilities: frozenset[Capability] = frozenset({Capability.TOOLS})
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    fallbacks: tuple[str, ...] = ()
+    """Aliases of the models that stand in for it, the first one first."""
+
+    def can(self, capability: Capability) -> bool:
+        """Whether the model has this capability."""
+        return capability in self.capabilities
+
+    def output_tokens(self, asked: int) -> int:
+        """Tokens to let it write when a caller asks for at most this many; 0: no wish."""
+        return min(asked or self.output_tokens_max, self.output_tokens_max)
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """In what a server that speaks chat completions differs from the others."""
+
+    output_limit_field: str = "max_tokens"
+    usage_in_stream: bool = True
+    """Whether it takes `stream_options`; one that does not is asked for no usage, which is then estimated."""
+    reasoning_sent_back: bool = True
+    """Whether it wants its reasoning back with the calls it led to."""

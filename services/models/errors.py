@@ -18,7 +18,7 @@ class ModelOff(Refused):
 
 
 class ModelUnavailable(Unavailable):
-    """The provider failed, cannot be reached, or cut its stream."""
+    """The provider failed, cannot be reached, fell silent, or cut its stream."""
 
     reason = "MODEL_UNAVAILABLE"
 
@@ -39,3 +39,9 @@ class ModelContextExceeded(Refused):
     """The conversation no longer fits the model."""
 
     reason = "MODEL_CONTEXT_EXCEEDED"
+
+
+class ModelFiltered(Refused):
+    """The provider's content filter refuses the conversation."""
+
+    reason = "MODEL_FILTERED"

@@ -15,11 +15,8 @@ from services.common.identity import RemoteAuthenticator
 from services.common.logs import configure_logs
 from services.common.process import run_until_signal
 from services.common.server import Registration, RunningServer, serve
-from services.models import scripted
-from services.models.catalogue import Catalogue, load, shipped
-from services.models.openai_sender import OpenAISender
-from services.models.provider import Provider
-from services.models.rehearsal import Rehearsal
+from services.models.installation import build_catalogue, read_catalogue_file
+from services.models.providers import opened
 from services.models.servicer import ModelServicer
 from services.models.settings import ModelsSettings
 
@@ -29,22 +26,18 @@ log = structlog.get_logger()
 @asynccontextmanager
 async def running(settings: ModelsSettings) -> AsyncGenerator[RunningServer, None]:
     """Serve until the block is left. Raises CatalogueError, ModelNotFound or ModelOff at start-up."""
+    file = read_catalogue_file(settings)
+    catalogue = build_catalogue(settings, file)
+    default_alias = catalogue.default_alias(settings.default_model)  # one that is off would fail every run
+    for entry in catalogue.entries:
+        log.info("model", alias=entry.alias, available=not entry.off_reason, off_reason=entry.off_reason)
+    log.info("default_model", alias=default_alias)
     async with AsyncExitStack() as stack:
-        providers: dict[str, Provider] = {"rehearsal": Rehearsal()}
-        if settings.openai_base_url:
-            sender = OpenAISender(settings.openai_base_url, settings.openai_api_key.get_secret_value())
-            stack.push_async_callback(sender.aclose)
-            providers["openai"] = sender
-        if settings.script:
-            providers["scripted"] = scripted.Scripted(
-                scripted.read_script(settings.script), settings.script_log
-            )
-        catalogue = build_catalogue(settings)
-        catalogue.callable_entry(settings.default_model)  # a default that is off would fail every run
+        providers = await stack.enter_async_context(opened(settings, file.servers))
         channel = connect(settings.astra_address, settings.astra_token.get_secret_value())
         stack.push_async_callback(channel.close)
         principals = PrincipalServiceStub(channel)
-        servicer = ModelServicer(catalogue, providers, default_alias=settings.default_model)
+        servicer = ModelServicer(catalogue, providers, default_alias=default_alias)
         server = serve(
             name="models",
             host=settings.host,
@@ -56,23 +49,6 @@ async def running(settings: ModelsSettings) -> AsyncGenerator[RunningServer, Non
             dependencies=[service_dependency("astra", channel)],
         )
         yield await stack.enter_async_context(server)
-
-
-def build_catalogue(settings: ModelsSettings) -> Catalogue:
-    """The catalogue as these settings leave it; the log says what is off and why."""
-    off_reasons = {
-        "rehearsal": "",
-        "openai": "" if settings.openai_base_url else "OPENAI_BASE_URL is not set",
-    }
-    catalogue = load(
-        shipped(),
-        off_reasons=off_reasons,
-        variables={"OPENAI_MODEL": settings.openai_model},
-        extra=[scripted.ENTRY] if settings.script else [],
-    )
-    for entry in catalogue.entries:
-        log.info("model", alias=entry.alias, available=not entry.off_reason, off_reason=entry.off_reason)
-    return catalogue
 
 
 def main() -> None:

@@ -8,66 +8,62 @@ and a broken connection looks like a stream that just ends.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from openai.types.chat import ChatCompletionChunk
-from openai.types.chat.chat_completion_chunk import Choice, ChoiceDeltaToolCall
+from openai.types.chat.chat_completion_chunk import Choice
 from openai.types.completion_usage import CompletionUsage
 
-from aucert.models.v1.message_pb2 import (
-    ROLE_ASSISTANT,
-    ROLE_TOOL,
-    Message,
-    OpaqueReasoning,
-    Part,
-    ToolCall,
-)
+from aucert.models.v1.message_pb2 import ROLE_ASSISTANT, ROLE_TOOL, Message
 from aucert.models.v1.model_service_pb2 import (
     FINISH_REASON_CONTENT_FILTER,
     FINISH_REASON_LENGTH,
     FINISH_REASON_STOP,
     FINISH_REASON_TOOL_CALLS,
-    FinishReason,
+    TOOL_CHOICE_REQUIRED,
     GenerateRequest,
     ToolDefinition,
 )
-from services.models.domain import ModelEntry, TokenCount
-from services.models.errors import ModelUnavailable
-from services.models.provider import Generation, call_id, turn_number
-from services.models.tokens import estimate
+from services.models import dialogue, reasoning
+from services.models.dialogue import Json
+from services.models.domain import Capability, Dialect, ModelEntry, TokenCount
+from services.models.draft import Draft
+from services.models.provider import Delta, Generation
 
-PROVIDER = "openai"
-TOOL_CALLS_MAX = 128
 _FINISH_REASONS = {
     "stop": FINISH_REASON_STOP,
     "length": FINISH_REASON_LENGTH,
     "tool_calls": FINISH_REASON_TOOL_CALLS,
     "function_call": FINISH_REASON_TOOL_CALLS,
     "content_filter": FINISH_REASON_CONTENT_FILTER,
+    "sensitive": FINISH_REASON_CONTENT_FILTER,  # Z.ai's word
 }
-Json = dict[str, Any]
+_REASONING_FIELDS = ("reasoning_content", "reasoning")
+"""Vendors' extensions, not in the SDK's types: that of Kimi, GLM, DeepSeek and llama.cpp, then Ollama's."""
+_REASONING, _TEXT = -2, -1  # before the calls, whose places are their indexes
 
 
-def to_request(request: GenerateRequest, entry: ModelEntry) -> Json:
+def to_request(request: GenerateRequest, entry: ModelEntry, dialect: Dialect) -> Json:
     """Render a call as the body of POST /chat/completions."""
     messages: list[Json] = [{"role": "system", "content": request.system}] if request.system else []
     for message in request.messages:
-        messages.extend(_messages(message))
+        messages.extend(_messages(message, entry, dialect))
     body: Json = {
         "model": entry.provider_model_id,
         "messages": messages,
-        "max_tokens": min(request.output_tokens_max or entry.output_tokens_max, entry.output_tokens_max),
+        dialect.output_limit_field: entry.output_tokens(request.output_tokens_max),
         "stream": True,
-        "stream_options": {"include_usage": True},
     }
-    if request.tools:
+    if dialect.usage_in_stream:
+        body["stream_options"] = {"include_usage": True}
+    if request.tools and entry.can(Capability.TOOLS):
         body["tools"] = [_tool(tool) for tool in request.tools]
+        if request.tool_choice == TOOL_CHOICE_REQUIRED and entry.can(Capability.FORCED_TOOLS):
+            body["tool_choice"] = "required"
     return body
 
 
-def _messages(message: Message) -> Iterator[Json]:
+def _messages(message: Message, entry: ModelEntry, dialect: Dialect) -> Iterator[Json]:
     text = "\n\n".join(part.text for part in message.parts if part.HasField("text"))
     if message.role == ROLE_TOOL:
         for part in message.parts:
@@ -75,14 +71,14 @@ def _messages(message: Message) -> Iterator[Json]:
                 result = part.tool_result
                 yield {"role": "tool", "tool_call_id": result.call_id, "content": result.text}
     elif message.role == ROLE_ASSISTANT:
-        yield _assistant(message, text)
+        yield _assistant(message, text, entry, dialect)
     else:
         yield {"role": "user", "content": text}
 
 
-def _assistant(message: Message, text: str) -> Json:
-    said: Json = {"role": "assistant", "content": text or None}
+def _assistant(message: Message, text: str, entry: ModelEntry, dialect: Dialect) -> Json:
     calls = [part.tool_call for part in message.parts if part.HasField("tool_call")]
+    said: Json = {"role": "assistant", "content": text or (None if calls else "")}
     if calls:
         said["tool_calls"] = [
             {
@@ -93,11 +89,10 @@ def _assistant(message: Message, text: str) -> Json:
             }
             for call in calls
         ]
-    # Servers that send reasoning want it back with the calls it led to; others never sent any.
-    kept = [part.reasoning for part in message.parts if part.HasField("reasoning")]
-    own = b"".join(each.data for each in kept if each.provider == PROVIDER)
-    if own:
-        said["reasoning_content"] = own.decode()
+    kept = [reasoning.from_part(part, entry) for part in message.parts if part.HasField("reasoning")]
+    own = "".join(block.text for block in kept if block)
+    if own and dialect.reasoning_sent_back:
+        said["reasoning_content"] = own
     return said
 
 
@@ -110,81 +105,49 @@ def _json_or_empty(arguments: str) -> str:
 
 
 def _tool(tool: ToolDefinition) -> Json:
-    function: Json = {"name": tool.name, "description": tool.description}
-    function["parameters"] = json.loads(tool.parameters_json) if tool.parameters_json else {"type": "object"}
+    function = {"name": tool.name, "description": tool.description, "parameters": dialogue.schema(tool)}
     return {"type": "function", "function": function}
 
 
-@dataclass(slots=True)
-class _CallPieces:
-    name: str = ""
-    arguments: list[str] = field(default_factory=list[str])
-
-
 class StreamFold:
-    """Folds a stream's chunks into one message. `add` returns the text to pass on, often empty."""
+    """Folds a stream's chunks into one message. `add` returns what to pass on, often nothing."""
 
-    def __init__(self, request: GenerateRequest) -> None:
-        self._request = request
-        self._texts: list[str] = []
-        self._reasoning: list[str] = []
-        self._calls: dict[int, _CallPieces] = {}
+    def __init__(self, request: GenerateRequest, entry: ModelEntry) -> None:
+        self._draft = Draft(request, entry)
         self._finish_reason = ""
         self._usage: CompletionUsage | None = None
 
-    def add(self, chunk: ChatCompletionChunk) -> str:
+    def add(self, chunk: ChatCompletionChunk) -> Sequence[Delta]:
         """Take in the next chunk. Raises ModelUnavailable when it makes no sense."""
         self._usage = chunk.usage or self._usage
-        return "".join([self._add_choice(choice) for choice in chunk.choices or () if choice.index == 0])
+        return [piece for choice in chunk.choices or () if choice.index == 0 for piece in self._add(choice)]
 
-    def _add_choice(self, choice: Choice) -> str:
+    def _add(self, choice: Choice) -> Iterator[Delta]:
         self._finish_reason = choice.finish_reason or self._finish_reason
         delta = choice.delta
         if not delta:  # pyright: ignore[reportUnnecessaryComparison] - the SDK checks nothing it parses
-            return ""
+            return
+        for name in _REASONING_FIELDS:
+            thought = getattr(delta, name, None)
+            if isinstance(thought, str) and thought:
+                yield from self._draft.add_reasoning(_REASONING, text=thought)
+                break
+        yield from self._draft.add_text(_TEXT, delta.content or "")
         for call in delta.tool_calls or ():
-            self._add_call(call)
-        reasoning = getattr(delta, "reasoning_content", None)  # a vendor's extension, not in the SDK's types
-        if isinstance(reasoning, str):
-            self._reasoning.append(reasoning)
-        text = delta.content or ""
-        self._texts.append(text)
-        return text
-
-    def _add_call(self, delta: ChoiceDeltaToolCall) -> None:
-        if delta.index not in self._calls and len(self._calls) >= TOOL_CALLS_MAX:
-            raise ModelUnavailable(f"The model asked for more than {TOOL_CALLS_MAX} tools at once.")
-        pieces = self._calls.setdefault(delta.index, _CallPieces())
-        if delta.function:
-            pieces.name = pieces.name or delta.function.name or ""
-            pieces.arguments.append(delta.function.arguments or "")
-
-    def finish(self, entry: ModelEntry, *, waited_seconds: float) -> Generation:
-        """The whole message. Raises ModelUnavailable when the stream ended before the model did."""
-        if not self._finish_reason:
-            raise ModelUnavailable(f"The answer of {entry.alias} was cut off on its way. Try again.")
-        message = Message(role=ROLE_ASSISTANT, parts=self._parts())
-        tokens = _tokens(self._usage) if self._usage else estimate(self._request, message)
-        return Generation(message, self._reason(), tokens, waited_seconds)
-
-    def _parts(self) -> Iterator[Part]:
-        reasoning, text, turn = "".join(self._reasoning), "".join(self._texts), turn_number(self._request)
-        if reasoning:
-            yield Part(reasoning=OpaqueReasoning(provider=PROVIDER, data=reasoning.encode()))
-        if text:
-            yield Part(text=text)
-        for place, (_, pieces) in enumerate(sorted(self._calls.items())):
-            arguments = "".join(pieces.arguments)
-            yield Part(
-                tool_call=ToolCall(
-                    call_id=call_id(turn, place), tool_name=pieces.name, arguments_json=arguments
-                )
+            function = call.function
+            yield from self._draft.add_call(
+                call.index,
+                name=(function and function.name) or "",
+                arguments=(function and function.arguments) or "",
             )
 
-    def _reason(self) -> FinishReason.ValueType:
-        known = _FINISH_REASONS.get(self._finish_reason, FINISH_REASON_STOP)
-        # Some servers end a turn that holds calls with "stop", or with words of their own.
-        return FINISH_REASON_TOOL_CALLS if self._calls and known == FINISH_REASON_STOP else known
+    def finish(self, *, waited_seconds: float) -> Generation:
+        """The whole message. Raises ModelUnavailable when the stream ended before the model did."""
+        if not self._finish_reason:
+            raise self._draft.cut_off()
+        reason = _FINISH_REASONS.get(self._finish_reason, FINISH_REASON_STOP)
+        tokens = _tokens(self._usage) if self._usage else None
+        return self._draft.finish(reason, tokens, waited_seconds=waited_seconds)
 
 
 def _tokens(usage: CompletionUsage) -> TokenCount:

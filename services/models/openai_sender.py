@@ -1,57 +1,76 @@
-"""Sends chat completions to any OpenAI-compatible server. What is sent and read is `openai_adapter`'s."""
+"""Sends chat completions to an OpenAI-compatible server. What is sent and read is `openai_adapter`'s."""
 
 from __future__ import annotations
 
-import email.utils
 import re
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 import httpx2
-from openai import APIError, APIStatusError, AsyncOpenAI, RateLimitError, Timeout
+from httpx2 import Headers
+from openai import APIConnectionError, APIError, APIStatusError, AsyncOpenAI, AsyncStream, Timeout
+from openai.types.chat import ChatCompletionChunk
 
 from aucert.models.v1.model_service_pb2 import GenerateRequest
 from services.common.errors import ServiceError
-from services.models.domain import ModelEntry
-from services.models.errors import ModelContextExceeded, ModelRateLimited, ModelRefused, ModelUnavailable
+from services.models.dialogue import Json
+from services.models.domain import Dialect, ModelEntry
+from services.models.errors import ModelUnavailable
 from services.models.openai_adapter import StreamFold, to_request
-from services.models.provider import Generation
+from services.models.patience import Patience
+from services.models.provider import Piece
+from services.models.refusals import refusal
 
-# The caller bounds the whole call; these bound silence.
-TIMEOUT = Timeout(connect=5.0, read=120.0, write=30.0, pool=5.0)
-RATE_LIMIT_DEFAULT = timedelta(seconds=10)
-RATE_LIMIT_MAX = timedelta(hours=1)
-_MAYBE_LATER = (408, 409, 425)
-_CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+TIMEOUT = Timeout(connect=5.0, read=None, write=30.0, pool=5.0)
+"""Silence is `Patience`'s to cut; the caller bounds the whole call."""
+UNHEARD_SECONDS_MAX = 1.0
+"""A connection that ends unanswered so soon was closed before the request came, as llama.cpp closes some."""
+IN_STREAM_STATUS = 500
+"""What an error within a stream counts as, where its code says nothing better: the answer was 200."""
 
 
 class OpenAISender:
-    """A provider behind one base URL. Retries nothing; closing a generator closes the connection."""
+    """A provider behind one base URL. Repeats nothing; closing a generator closes the connection."""
 
-    def __init__(self, base_url: str, api_key: str) -> None:
+    def __init__(self, base_url: str, api_key: str, dialect: Dialect | None = None) -> None:
         # The SDK insists on a key; a server that asks for none ignores it.
         self._client = AsyncOpenAI(
             base_url=base_url, api_key=api_key or "none", max_retries=0, timeout=TIMEOUT
         )
+        self._dialect = dialect or Dialect()
 
-    async def generate(
-        self, request: GenerateRequest, entry: ModelEntry
-    ) -> AsyncGenerator[str | Generation, None]:
+    async def generate(self, request: GenerateRequest, entry: ModelEntry) -> AsyncGenerator[Piece, None]:
         """Run one call. Raises the errors of `errors.py`."""
-        body, fold, waited = to_request(request, entry), StreamFold(request), 0.0
+        body, fold, patience = (
+            to_request(request, entry, self._dialect),
+            StreamFold(request, entry),
+            Patience(entry),
+        )
         try:
-            asked = time.monotonic()
-            async with await self._client.chat.completions.create(**body) as chunks:
+            async with aclosing(patience.with_events(self._chunks(body))) as chunks:
                 async for chunk in chunks:
-                    waited += time.monotonic() - asked
-                    text = fold.add(chunk)
-                    if text:
-                        yield text
-                    asked = time.monotonic()
+                    for piece in fold.add(chunk):
+                        yield piece
         except (APIError, httpx2.HTTPError, ValueError) as error:  # ValueError: a chunk that is no JSON
             raise to_error(error, entry) from None
-        yield fold.finish(entry, waited_seconds=waited)
+        yield fold.finish(waited_seconds=patience.waited_seconds)
+
+    async def _chunks(self, body: Json) -> AsyncGenerator[ChatCompletionChunk, None]:
+        async with await self._open(body) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    async def _open(self, body: Json) -> AsyncStream[ChatCompletionChunk]:
+        """Send the request; once more if the server closed a kept connection as we were about to use it."""
+        asked = time.monotonic()
+        try:
+            return await self._client.chat.completions.create(**body)
+        except APIConnectionError as error:
+            unheard = isinstance(error.__cause__, httpx2.RemoteProtocolError)
+            if not unheard or time.monotonic() - asked > UNHEARD_SECONDS_MAX:
+                raise
+        return await self._client.chat.completions.create(**body)
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -59,37 +78,13 @@ class OpenAISender:
 
 
 def to_error(error: Exception, entry: ModelEntry) -> ServiceError:
-    """Say in our words what went wrong. The provider's text stays out; its status and code come along."""
-    if not isinstance(error, APIStatusError):
+    """Say in our words what went wrong."""
+    if not isinstance(error, APIError) or isinstance(error, APIConnectionError):
         return ModelUnavailable(f"The provider of {entry.alias} cannot be reached, or broke off. Try again.")
-    status, code = error.status_code, error.code or ""
-    metadata = {"http_status": str(status)}
-    if _CODE.fullmatch(code):
-        metadata["provider_code"] = code
-    if isinstance(error, RateLimitError):
-        delay = retry_after(error.response.headers, lambda: datetime.now(UTC))
-        message = f"The provider of {entry.alias} asks to slow down."
-        return ModelRateLimited(message, metadata=metadata, retry_after=delay)
-    if status >= 500 or status in _MAYBE_LATER:
-        return ModelUnavailable(
-            f"The provider of {entry.alias} answered {status}. Try again.", metadata=metadata
-        )
-    if code == "context_length_exceeded":
-        return ModelContextExceeded(f"The conversation no longer fits {entry.alias}.", metadata=metadata)
-    return ModelRefused(f"The provider of {entry.alias} refused the request ({status}).", metadata=metadata)
-
-
-def retry_after(headers: Mapping[str, str], now: Callable[[], datetime]) -> timedelta:
-    """How long a rate limit lasts: retry-after-ms, retry-after as seconds or a date, or a default."""
-    delay = RATE_LIMIT_DEFAULT
-    milliseconds, seconds = headers.get("retry-after-ms", ""), headers.get("retry-after", "")
-    if milliseconds.isdecimal():
-        delay = timedelta(milliseconds=min(int(milliseconds), RATE_LIMIT_MAX // timedelta(milliseconds=1)))
-    elif seconds.isdecimal():
-        delay = timedelta(seconds=min(int(seconds), RATE_LIMIT_MAX // timedelta(seconds=1)))
-    elif seconds:
-        try:
-            delay = email.utils.parsedate_to_datetime(seconds) - now()
-        except (ValueError, TypeError):  # no date, or one without a time zone
-            delay = RATE_LIMIT_DEFAULT
-    return min(max(delay, timedelta()), RATE_LIMIT_MAX)
+    # Some servers repeat the status as the code, and put the code into the type.
+    repeated = re.fullmatch(r"[45]\d\d", error.code or "")
+    code = (error.type if repeated else error.code or error.type) or ""
+    status, headers = int(repeated[0]) if repeated else IN_STREAM_STATUS, Headers()
+    if isinstance(error, APIStatusError):
+        status, headers = error.status_code, error.response.headers
+    return refusal(entry.alias, status, code=code, text=error.message, headers=headers)

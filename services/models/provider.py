@@ -1,14 +1,28 @@
-"""What every provider offers: one call, as a stream of text that ends with the whole message."""
+"""What every provider offers: one call, as a stream of pieces that ends with the whole message."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from aucert.models.v1.message_pb2 import ROLE_ASSISTANT, Message
 from aucert.models.v1.model_service_pb2 import FinishReason, GenerateRequest
 from services.models.domain import ModelEntry, TokenCount
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallDelta:
+    """A piece of the tool call with this index; the name comes with the first piece only."""
+
+    index: int
+    tool_name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningMark:
+    """The model began to reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,13 +35,18 @@ class Generation:
     waited_seconds: float
 
 
-class Provider(Protocol):
-    """Yields text as it is written, then exactly one Generation. Closing the generator ends the call.
+Delta: TypeAlias = str | ToolCallDelta | ReasoningMark
+Piece: TypeAlias = Delta | Generation
 
-    Raises the errors of `errors.py` and nothing else that a caller should know about; retries nothing.
+
+class Provider(Protocol):
+    """Yields what is written as it is written, then exactly one Generation.
+
+    Closing the generator ends the call. Raises the errors of `errors.py` and nothing else that a caller
+    should know about; repeats nothing.
     """
 
-    def generate(self, request: GenerateRequest, entry: ModelEntry) -> AsyncGenerator[str | Generation, None]:
+    def generate(self, request: GenerateRequest, entry: ModelEntry) -> AsyncGenerator[Piece, None]:
         """Run one call."""
         ...
 

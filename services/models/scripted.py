@@ -7,7 +7,8 @@ A step is one of
 
     {"text": "…"}
     {"tool_calls": [{"name": "repo_read_file", "arguments": {"path": "README.md"}}]}
-    {"error": "rate_limited:2" | "unavailable" | "context_exceeded" | "refused", "times": 1}
+    {"error": "rate_limited:2" | "unavailable" | "context_exceeded" | "refused" | "filtered",
+     "times": 1}
 
 `delay_ms` may stand in each and is waited out first. `text` may stand beside `tool_calls`, and either
 beside `error`: then it follows once `times` calls of that step failed (without `times`, all fail).
@@ -31,7 +32,13 @@ from aucert.models.v1.message_pb2 import ROLE_ASSISTANT, Message, Part, ToolCall
 from aucert.models.v1.model_service_pb2 import FINISH_REASON_STOP, FINISH_REASON_TOOL_CALLS, GenerateRequest
 from services.common.errors import ServiceError
 from services.models.domain import ModelEntry, Price
-from services.models.errors import ModelContextExceeded, ModelRateLimited, ModelRefused, ModelUnavailable
+from services.models.errors import (
+    ModelContextExceeded,
+    ModelFiltered,
+    ModelRateLimited,
+    ModelRefused,
+    ModelUnavailable,
+)
 from services.models.provider import Generation, call_id, turn_number
 from services.models.rehearsal_reading import asks
 from services.models.tokens import estimate
@@ -77,7 +84,9 @@ class Step(_Strict):
     text: str = ""
     tool_calls: list[ScriptedCall] = []
     delay_ms: int = Field(default=0, ge=0, le=DELAY_MS_MAX)
-    error: str = Field(default="", pattern=r"^(rate_limited:\d{1,5}|unavailable|context_exceeded|refused)?$")
+    error: str = Field(
+        default="", pattern=r"^(rate_limited:\d{1,5}|unavailable|context_exceeded|refused|filtered)?$"
+    )
     times: int | None = Field(default=None, ge=1)
 
     @model_validator(mode="after")
@@ -161,5 +170,7 @@ def _error(error: str) -> ServiceError:
             return ModelContextExceeded(message)
         case "refused":
             return ModelRefused(message)
+        case "filtered":
+            return ModelFiltered(message)
         case _:
             return ModelUnavailable(message)

@@ -14,8 +14,8 @@ from services.common.errors import FieldInvalid
 from services.models import convert
 from services.models.catalogue import Catalogue
 from services.models.coalescing import coalesce
-from services.models.domain import ModelEntry
-from services.models.provider import Generation, Provider
+from services.models.fallback import Authorship, FallbackCalls
+from services.models.provider import Generation, Piece, Provider
 from services.models.routing import resolve
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class ModelServicer(ModelServiceServicer):
         self, catalogue: Catalogue, providers: Mapping[str, Provider], *, default_alias: str
     ) -> None:
         self._catalogue = catalogue
-        self._providers = providers
+        self._calls = FallbackCalls(providers)
         self._default_alias = default_alias
 
     async def Generate(
@@ -40,8 +40,9 @@ class ModelServicer(ModelServiceServicer):
         if request.messages[-1].role == ROLE_ASSISTANT:
             raise FieldInvalid([("messages", "must end with a user or tool message")])
         entry = self._catalogue.callable_entry(request.model_alias)
-        pieces = self._providers[entry.provider].generate(request, entry)
-        async with aclosing(_responses(pieces, entry)) as responses:
+        authorship = Authorship(entry)
+        pieces = self._calls.generate(request, self._catalogue.chain(entry), authorship)
+        async with aclosing(_responses(pieces, authorship)) as responses:
             async for response in responses:
                 yield response
 
@@ -66,7 +67,7 @@ class ModelServicer(ModelServiceServicer):
 
 
 async def _responses(
-    pieces: AsyncGenerator[str | Generation, None], entry: ModelEntry
+    pieces: AsyncGenerator[Piece, None], authorship: Authorship
 ) -> AsyncGenerator[pb.GenerateResponse, None]:
     started = time.monotonic()
     sending_seconds = 0.0
@@ -74,11 +75,13 @@ async def _responses(
         async for piece in coalesced:
             if isinstance(piece, Generation):
                 spent = time.monotonic() - started - sending_seconds - piece.waited_seconds
-                finished = convert.finished_to_proto(
-                    piece, entry, overhead_us=max(0, round(spent * 1_000_000))
+                yield convert.finished_to_proto(
+                    piece,
+                    authorship.entry,
+                    authorship.passed_over,
+                    overhead_us=max(0, round(spent * 1_000_000)),
                 )
-                yield pb.GenerateResponse(finished=finished)
                 return
             before = time.monotonic()
-            yield pb.GenerateResponse(text_delta=piece)
+            yield convert.delta_to_proto(piece)
             sending_seconds += time.monotonic() - before

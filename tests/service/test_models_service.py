@@ -4,100 +4,47 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import grpc
 import pytest
 from aiohttp import web
 
-from aucert.common.v1.scope_pb2 import SCOPE_MODELS_GENERATE, SCOPE_MODELS_READ
 from aucert.models.v1 import model_service_pb2 as pb
 from aucert.models.v1.message_pb2 import ROLE_ASSISTANT, ROLE_USER, Message, Part, ToolCall
-from aucert.models.v1.model_service_pb2_grpc import ModelServiceStub, add_ModelServiceServicer_to_server
-from services.common.caller import Principal
+from aucert.models.v1.model_service_pb2_grpc import ModelServiceStub
 from services.common.channels import connect
-from services.common.errors import Unauthenticated
-from services.common.server import Registration, serve
 from services.models import scripted
 from services.models.coalescing import coalesce
 from services.models.domain import TokenCount
 from services.models.errors import ModelOff
-from services.models.main import build_catalogue, running
-from services.models.openai_sender import OpenAISender
-from services.models.provider import Generation, Provider
-from services.models.rehearsal import Rehearsal
-from services.models.servicer import ModelServicer
+from services.models.main import running
+from services.models.provider import Generation, Piece, ReasoningMark, ToolCallDelta
 from services.models.settings import ModelsSettings
-from tests.service.tools_stage import WORKER, reason_of, serving_astra
+from tests.service.models_kit import USER, ask, generate, listening, models, refusal, text_of
+from tests.service.tools_stage import WORKER, serving_astra
 
 if TYPE_CHECKING:
     from aucert.models.v1.model_service_pb2_grpc import ModelServiceAsyncStub
 
-TOKEN = "worker-token"
-USER = Message(role=ROLE_USER, parts=[Part(text="How does ordering work?")])
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-class OneToken:
-    async def principal(self, token: str) -> Principal:
-        if token != TOKEN:
-            raise Unauthenticated("No such token.")
-        return Principal("worker", "t-1", frozenset({SCOPE_MODELS_GENERATE, SCOPE_MODELS_READ}))
-
-
-@asynccontextmanager
-async def models(
-    providers: Mapping[str, Provider] | None = None, **settings: Any
-) -> AsyncIterator[ModelServiceAsyncStub]:
-    found = ModelsSettings(_env_file=None, ASTRA_TOKEN="x", **settings)
-    known: Mapping[str, Provider] = providers or {"rehearsal": Rehearsal()}
-    servicer = ModelServicer(build_catalogue(found), known, default_alias=found.default_model)
-    registration = Registration("aucert.models.v1.ModelService", add_ModelServiceServicer_to_server, servicer)
-    async with serve(
-        name="models", host="127.0.0.1", port=0, registrations=[registration], authenticator=OneToken()
-    ) as server:
-        channel = connect(server.address, TOKEN)
-        yield ModelServiceStub(channel)
-        await channel.close()
 
 
 @asynccontextmanager
 async def openai_server(handler: Handler) -> AsyncIterator[str]:
     app = web.Application()
     app.router.add_post("/v1/chat/completions", handler)
-    runner = web.AppRunner(app, handler_cancellation=True)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    yield f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
-    await runner.cleanup()
+    async with listening(app) as url:
+        yield f"{url}/v1"
 
 
 @asynccontextmanager
 async def models_over(handler: Handler) -> AsyncIterator[ModelServiceAsyncStub]:
-    async with openai_server(handler) as base_url:
-        sender = OpenAISender(base_url, "")
-        async with models({"openai": sender}, OPENAI_BASE_URL=base_url) as stub:
-            yield stub
-        await sender.aclose()
-
-
-def ask(alias: str = "rehearsal", *messages: Message) -> pb.GenerateRequest:
-    return pb.GenerateRequest(model_alias=alias, messages=messages or [USER])
-
-
-async def generate(stub: ModelServiceAsyncStub, request: pb.GenerateRequest) -> list[pb.GenerateResponse]:
-    return [response async for response in stub.Generate(request, timeout=20)]
-
-
-async def refusal(
-    stub: ModelServiceAsyncStub, request: pb.GenerateRequest
-) -> tuple[grpc.StatusCode, str, float]:
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await generate(stub, request)
-    return reason_of(caught.value)
+    async with openai_server(handler) as base_url, models(OPENAI_BASE_URL=base_url) as stub:
+        yield stub
 
 
 def event(**fields: object) -> bytes:
@@ -126,8 +73,14 @@ async def test_the_text_of_a_stream_is_the_text_of_its_one_finished_message():
 async def test_the_catalogue_is_listed_by_alias_and_says_what_is_off():
     async with models() as stub:
         listed = (await stub.ListModels(pb.ListModelsRequest())).models
-    assert [(each.alias, each.available) for each in listed] == [("local", False), ("rehearsal", True)]
-    assert listed[0].off_reason == "OPENAI_BASE_URL is not set"
+    aliases = [each.alias for each in listed]
+    assert aliases == sorted(aliases)
+    assert [each.alias for each in listed if each.available] == ["rehearsal"]
+    sonnet = next(each for each in listed if each.alias == "sonnet")
+    assert sonnet.off_reason == "AWS_REGION is not set"
+    assert list(sonnet.fallbacks) == ["kimi", "kimi-k2.5", "glm"]
+    assert len(sonnet.capabilities) == 4
+    assert sonnet.call_timeout.ToSeconds() == 900
 
 
 async def test_tags_resolve_to_models_and_no_tag_to_the_default():
@@ -207,11 +160,32 @@ async def test_a_rate_limit_says_how_long_and_is_asked_once():
 
 
 async def test_a_server_that_is_away_is_unavailable():
-    sender = OpenAISender("http://127.0.0.1:9/v1", "")
-    async with models({"openai": sender}, OPENAI_BASE_URL="http://127.0.0.1:9/v1") as stub:
+    async with models(OPENAI_BASE_URL="http://127.0.0.1:9/v1") as stub:
         refused = await refusal(stub, ask("local"))
-    await sender.aclose()
     assert refused[:2] == (grpc.StatusCode.UNAVAILABLE, "MODEL_UNAVAILABLE")
+
+
+async def test_a_kept_connection_that_the_server_closes_as_it_is_used_costs_nothing():
+    answered = 0
+
+    async def answers_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal answered
+        await reader.readuntil(b"\r\n\r\n")
+        answered += 1
+        body = said("Because", "stop") + b"data: [DONE]\n\n"
+        head = f"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: {len(body)}\r\n\r\n"
+        writer.write(head.encode() + body)
+        await reader.readuntil(b"\r\n\r\n")  # the next request, on the same connection
+        writer.close()
+
+    server = await asyncio.start_server(answers_once, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with models(OPENAI_BASE_URL=f"http://127.0.0.1:{port}/v1") as stub:
+        for _ in range(2):
+            assert text_of(await generate(stub, ask("local"))) == "Because"
+    assert answered == 2
+    server.close()
+    await server.wait_closed()
 
 
 async def test_closing_a_stream_ends_the_providers_call():
@@ -315,18 +289,37 @@ def generation() -> Generation:
     return Generation(Message(role=ROLE_ASSISTANT), pb.FINISH_REASON_STOP, TokenCount(), 0.0)
 
 
-async def test_small_pieces_are_joined_and_none_is_held_back_while_the_provider_pauses():
+async def test_the_first_piece_goes_through_at_once_and_none_is_held_back_while_the_provider_pauses():
     passed_on = asyncio.Event()
 
-    async def pieces() -> AsyncGenerator[str | Generation, None]:
-        for letter in "abc":
-            yield letter
+    async def pieces() -> AsyncGenerator[Piece, None]:
+        yield "a"
         await passed_on.wait()  # goes on only once the text so far came through
+        yield "b"
+        yield "c"
         yield "d" * 300
         yield generation()
 
-    received: list[str | Generation] = []
+    received: list[Piece] = []
     async for piece in coalesce(pieces()):
         received.append(piece)
         passed_on.set()
-    assert received[:-1] == ["abc", "d" * 300]
+    assert received[0] == "a"
+    assert "".join(each for each in received[:-1] if isinstance(each, str)) == "abc" + "d" * 300
+    assert len(received) < 5
+
+
+async def test_pieces_of_one_call_are_joined_and_those_of_different_things_are_not():
+    async def pieces() -> AsyncGenerator[Piece, None]:
+        yield "a"
+        for piece in (ToolCallDelta(0, "x", "{"), ToolCallDelta(0, "", "}"), ToolCallDelta(1, "y", "{}")):
+            yield piece
+        yield ReasoningMark()
+        yield generation()
+
+    assert [piece async for piece in coalesce(pieces())][:-1] == [
+        "a",
+        ToolCallDelta(0, "x", "{}"),
+        ToolCallDelta(1, "y", "{}"),
+        ReasoningMark(),
+    ]

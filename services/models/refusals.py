@@ -1,0 +1,85 @@
+"""Reading a provider's refusal: what it means in our words, and how long a rate limit lasts.
+
+Providers put the same few troubles into different codes and sentences. What is recognised is here, as data;
+their sentences are read for it and never repeated, since they can quote the conversation.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+
+from services.common.errors import ServiceError
+from services.models.errors import (
+    ModelContextExceeded,
+    ModelFiltered,
+    ModelRateLimited,
+    ModelRefused,
+    ModelUnavailable,
+)
+
+RATE_LIMIT_DEFAULT = timedelta(seconds=10)
+RATE_LIMIT_MAX = timedelta(hours=1)
+TOO_MANY_REQUESTS = 429
+OVERLOADED = 529
+_MAYBE_LATER = (408, 409, 424, 425)
+_CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_TOO_LONG_CODES = frozenset({"context_length_exceeded", "exceed_context_size_error", "1261"})
+_TOO_LONG = re.compile(
+    r"maximum context length|context (?:length|size|window|limit)|(?:prompt|input) is too long"
+    r"|too many tokens|exceeded model token limit|exceeds? max length",
+    re.IGNORECASE,
+)
+_TOO_LONG_STATUSES = (400, 413)
+_FILTERED_CODES = frozenset({"content_filter", "content_policy_violation", "1301"})
+_RATE_LIMIT_CODES = frozenset({"rate_limit_exceeded", "rate_limit_error", "rate_limit_reached_error"})
+_NO_MONEY_CODES = frozenset({"insufficient_quota", "exceeded_current_quota_error", "1113"})
+"""Sent as rate limits by some, though waiting does not help."""
+
+
+def refusal(
+    alias: str,
+    status: int,
+    *,
+    code: str,
+    text: str,
+    headers: Mapping[str, str],
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> ServiceError:
+    """Say in our words what a provider answered. `text` is its own message, read and left out.
+
+    The status and a code that is one word come along as metadata.
+    """
+    metadata = {"http_status": str(status)}
+    if _CODE.fullmatch(code):
+        metadata["provider_code"] = code
+    if code in _FILTERED_CODES:
+        return ModelFiltered(f"The content filter of {alias} refuses this conversation.", metadata=metadata)
+    if code in _TOO_LONG_CODES or (status in _TOO_LONG_STATUSES and _TOO_LONG.search(text)):
+        return ModelContextExceeded(f"The conversation no longer fits {alias}.", metadata=metadata)
+    if code in _RATE_LIMIT_CODES or (status == TOO_MANY_REQUESTS and code not in _NO_MONEY_CODES):
+        message = f"The provider of {alias} asks to slow down."
+        return ModelRateLimited(message, metadata=metadata, retry_after=retry_after(headers, now))
+    if status >= 500 or status in _MAYBE_LATER:
+        later = retry_after(headers, now) if status == OVERLOADED else None
+        message = f"The provider of {alias} answered {status}. Try again."
+        return ModelUnavailable(message, metadata=metadata, retry_after=later)
+    return ModelRefused(f"The provider of {alias} refused the request ({status}).", metadata=metadata)
+
+
+def retry_after(headers: Mapping[str, str], now: Callable[[], datetime]) -> timedelta:
+    """How long a rate limit lasts: retry-after-ms, retry-after as seconds or a date, or a default."""
+    delay = RATE_LIMIT_DEFAULT
+    milliseconds, seconds = headers.get("retry-after-ms", ""), headers.get("retry-after", "")
+    if milliseconds.isdecimal():
+        delay = timedelta(milliseconds=min(int(milliseconds), RATE_LIMIT_MAX // timedelta(milliseconds=1)))
+    elif seconds.isdecimal():
+        delay = timedelta(seconds=min(int(seconds), RATE_LIMIT_MAX // timedelta(seconds=1)))
+    elif seconds:
+        try:
+            delay = email.utils.parsedate_to_datetime(seconds) - now()
+        except (ValueError, TypeError):  # no date, or one without a time zone
+            delay = RATE_LIMIT_DEFAULT
+    return min(max(delay, timedelta()), RATE_LIMIT_MAX)
