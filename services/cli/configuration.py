@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from dotenv import dotenv_values
 
 from services.astra.principals import PRINCIPALS
 
 GITHUB = ("GITHUB_WEBHOOK_SECRET", "GITHUB_APP_ID", "GITHUB_APP_PRIVATE_KEY")
-"""What GitHub needs, all of it; with none of it set, the stand-in plays it."""
+SLACK = ("SLACK_SIGNING_SECRET", "SLACK_BOT_TOKEN")
+PLANE = ("PLANE_WEBHOOK_SECRET", "PLANE_API_KEY", "PLANE_WORKSPACE")
+GOOGLE = ("GOOGLE_CLIENT_ID", "GOOGLE_CLIENT_SECRET", "GOOGLE_REFRESH_TOKEN", "DRIVE_CHANNEL_TOKEN")
+VENDORS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"github": GITHUB, "slack": SLACK, "plane": PLANE, "google-drive": GOOGLE}
+)
+"""What each vendor needs, all of it; with none of it set, the stand-in plays it."""
+
+_IDENTITY = re.compile(r"github:[0-9]{1,20}|slack:[A-Z0-9]{1,32}/[A-Z0-9]{1,32}")
 
 
 class ConfigurationMissing(Exception):
-    """Variables that are needed are not set."""
+    """Variables that are needed are not set, or not to anything that can be meant."""
 
     def __init__(self, names: Iterable[str], why: str) -> None:
         super().__init__(f"Set {', '.join(names)}: {why}.")
@@ -34,6 +44,11 @@ def wanted(environment: Mapping[str, str], names: Iterable[str], why: str) -> li
     return [environment[name] for name in asked]
 
 
+def unconfigured(environment: Mapping[str, str]) -> list[str]:
+    """The vendors of which nothing is configured; one that is by half is off, and not played."""
+    return [name for name, needed in VENDORS.items() if not any(environment.get(each) for each in needed)]
+
+
 def token_variable(principal: str) -> str:
     """The variable that holds a principal's token."""
     return "API_KEY" if principal == "api" else f"{principal.upper()}_TOKEN"
@@ -45,3 +60,12 @@ def tokens(environment: Mapping[str, str]) -> dict[str, str]:
         environment, map(token_variable, PRINCIPALS), "with DATABASE_URL set, principals are not made up"
     )
     return dict(zip(PRINCIPALS, values, strict=True))
+
+
+def operators(environment: Mapping[str, str]) -> list[str]:
+    """Who may act as operator in a comment, from OPERATOR_IDENTITIES. Raises ConfigurationMissing."""
+    named = [each.strip() for each in environment.get("OPERATOR_IDENTITIES", "").split(",") if each.strip()]
+    if odd := [each for each in named if not _IDENTITY.fullmatch(each)]:
+        why = f"{odd[0]} is not of the form github:<user id> or slack:<team>/<user>"
+        raise ConfigurationMissing(["OPERATOR_IDENTITIES"], why)
+    return named

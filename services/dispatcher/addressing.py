@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from services.dispatcher.domain import TEXT_CHARS_MAX
+from services.dispatcher.domain import TEXT_CHARS_MAX, Command
 
 TAGS_MAX = 32
 STOP_CHARS_MAX = 200
@@ -71,13 +71,22 @@ def addressed_agent(words: str, handles: Mapping[str, str]) -> str | None:
     return handles[found.group(1).lower()] if found else None
 
 
-def asks_to_stop(words: str, handles: Mapping[str, str]) -> bool:
-    """Whether the words are `@handle stop` or `/handle stop` and nothing else."""
+def command(words: str, handles: Mapping[str, str], *, spoken_to: bool = False) -> Command | None:
+    """The command the words are: `/handle command` with anything behind it, or `@handle command` alone.
+
+    A stop is always alone. `spoken_to`: the words are for the agent anyway, so a lone `stop` is one too.
+    """
     said = words.strip()
-    if not handles or len(said) > STOP_CHARS_MAX:
-        return False
-    names = "|".join(re.escape(name) for name in handles)
-    return bool(re.fullmatch(rf"[@/](?:{names})[,:]?\s+stop[\s.!]*", said, re.IGNORECASE))
+    names = "|".join(re.escape(name) for name in handles) or r"(?!)"
+    known = "|".join(Command)
+    alone = re.fullmatch(rf"[@/](?:{names})[,:]?\s+({known})[\s.!]*", said[:STOP_CHARS_MAX], re.IGNORECASE)
+    if alone and len(said) <= STOP_CHARS_MAX:
+        return Command(alone.group(1).lower())
+    if spoken_to and re.fullmatch(r"stop[\s.!]*", said[:STOP_CHARS_MAX], re.IGNORECASE):
+        return Command.STOP
+    begun = re.match(rf"/(?:{names})\s+({known})(?=\s)", said, re.IGNORECASE)
+    found = Command(begun.group(1).lower()) if begun else None
+    return None if found is Command.STOP else found
 
 
 def model_tags(words: str) -> tuple[str, ...]:

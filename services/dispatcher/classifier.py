@@ -1,37 +1,34 @@
-"""Which events a delivery holds: fetches what the notification leaves out, then asks the pure source."""
+"""Which events a delivery holds: its source says, then the models they ask for are chosen."""
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 
-from services.dispatcher.domain import Content, Event, EventKind, Ignored, LeasedDelivery, SourceName
+from services.dispatcher.domain import Content, Event, EventKind, Found, Ignored, LeasedDelivery, SourceName
+from services.dispatcher.lookups import Lookups
 from services.dispatcher.registry import Registry
-from services.dispatcher.sources import github, manual
-from services.dispatcher.sources.github import GitHubApp, Surroundings
+from services.dispatcher.sources import manual
+from services.dispatcher.sources.source import Source
 
 
 class Classifier:
     """Works for the current caller's tenant."""
 
-    def __init__(self, registry: Registry, app: GitHubApp) -> None:
+    def __init__(self, registry: Registry, sources: Mapping[str, Source], lookups: Lookups) -> None:
         self._registry = registry
-        self._app = app
+        self._sources = sources
+        self._lookups = lookups
 
     async def events(self, delivery: LeasedDelivery, content: Content) -> list[Event] | Ignored:
         """The events in a delivery, with their models chosen, or why there are none."""
         if delivery.source == SourceName.MANUAL:
             return [manual.event(delivery.tenant_id, delivery.external_id, content)]
-        act = github.read(content.headers, content.body)
-        if isinstance(act, Ignored):
-            return act
-        handles, repository = await asyncio.gather(
-            self._registry.handles(SourceName.GITHUB), self._registry.repository_of(github.container(act))
-        )
-        found = github.classify(act, Surroundings(self._app, handles, repository))
-        if isinstance(found, Ignored):
-            return found
-        if found.event.kind is EventKind.STOP:
-            return [found.event]
+        found = await self._sources[delivery.source].find(content, self._lookups)
+        return found if isinstance(found, Ignored) else [await self._with_models(each) for each in found]
+
+    async def _with_models(self, found: Found) -> Event:
+        if found.event.kind is not EventKind.MESSAGE:
+            return found.event
         models = await self._registry.models(found.event.operation, tags=found.tags)
-        return [replace(found.event, models=models[: found.models_max])]
+        return replace(found.event, models=models[: found.models_max])

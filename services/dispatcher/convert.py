@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from google.protobuf.json_format import ParseDict
+from google.protobuf.json_format import MessageToDict, ParseDict
 
-from aucert.common.v1.thread_pb2 import SOURCE_GITHUB, SOURCE_MANUAL, Source, ThreadAddress
-from aucert.dispatcher.v1 import source_pb2
+from aucert.common.v1.thread_pb2 import STANDING_GUEST, STANDING_MEMBER, Source, ThreadAddress
+from aucert.dispatcher.v1 import drive_watch_pb2, source_pb2
 from aucert.dispatcher.v1.thread_event_pb2 import ClaimedEvent
-from services.dispatcher.domain import Json, SourceName, SourceState, ThreadEvent, task_run_id
+from aucert.tools.v1.thread_service_pb2 import FetchThreadResponse
+from services.dispatcher.domain import (
+    DriveWatch,
+    Json,
+    Person,
+    Said,
+    SourceState,
+    Standing,
+    Talk,
+    ThreadEvent,
+    task_run_id,
+)
 
-_SOURCES = {SourceName.GITHUB: SOURCE_GITHUB, SourceName.MANUAL: SOURCE_MANUAL}
+_STANDINGS = {STANDING_MEMBER: Standing.MEMBER, STANDING_GUEST: Standing.GUEST}
 
 
 def source_to_proto(source: str) -> Source.ValueType:
-    """A source by its name."""
-    return _SOURCES[SourceName(source)]
+    """A source by its name: "google-drive" is SOURCE_GOOGLE_DRIVE."""
+    return Source.Value(f"SOURCE_{source.upper().replace('-', '_')}")
 
 
 def source_state(state: SourceState) -> source_pb2.SourceState:
@@ -25,6 +36,50 @@ def source_state(state: SourceState) -> source_pb2.SourceState:
 def address_to_proto(address: Json) -> ThreadAddress:
     """An address from its stored JSON form."""
     return ParseDict(dict(address), ThreadAddress())
+
+
+def address_from_proto(address: ThreadAddress) -> Json:
+    """An address in the JSON form that is stored; 64-bit numbers are strings there."""
+    return MessageToDict(address, preserving_proto_field_name=True)
+
+
+def talk(response: FetchThreadResponse) -> Talk:
+    """A fetched thread; somebody of unknown standing is an outsider."""
+    return Talk(
+        address=address_from_proto(response.address),
+        messages=tuple(
+            Said(each.external_id, each.author_id, each.ours, each.text, each.url)
+            for each in response.messages
+        ),
+        left_out=response.left_out_count,
+        people={
+            each.person_id: Person(
+                each.display_name,
+                _STANDINGS.get(each.standing, Standing.EXTERNAL),
+                each.is_bot,
+                each.ours,
+            )
+            for each in response.people
+        },
+        resolved=response.resolved,
+    )
+
+
+def drive_watch(watch: DriveWatch) -> drive_watch_pb2.DriveWatch:
+    """A watch."""
+    shown = drive_watch_pb2.DriveWatch(
+        channel_id=watch.channel_id,
+        file_id=watch.target.file_id,
+        drive_id=watch.target.drive_id,
+        watches_log=watch.watches_log,
+        agent_id=watch.agent_id,
+        address=watch.address,
+    )
+    shown.expiration_time.FromDatetime(watch.expiration_time)
+    shown.created_time.FromDatetime(watch.created_time)
+    if watch.stopped_time is not None:
+        shown.stopped_time.FromDatetime(watch.stopped_time)
+    return shown
 
 
 def claimed_event(event: ThreadEvent) -> ClaimedEvent:

@@ -3,31 +3,46 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import TypeAlias
 
 OPERATION_DEFAULT = "answer"
+OPERATION_RESOLVE = "resolve_comment"
+AGENT_DEFAULT = "atlas"
+MODELS_MAX = 8
+MODELS_WITHOUT_STANDING_MAX = 1
+"""Models one event may ask for; the second, where its author is let in without standing."""
 TEXT_CHARS_MAX = 65_536
 """GitHub's own limit of a comment; nothing beyond it is read."""
 
 Json: TypeAlias = "Mapping[str, object]"
+OrderKey: TypeAlias = Callable[[str, bytes], str]
+"""The order key of a delivery that was read from its vendor, from its external id and body."""
 
 
 class SourceName(StrEnum):
     """Where deliveries come from."""
 
     GITHUB = "github"
+    SLACK = "slack"
+    PLANE = "plane"
+    GOOGLE_DRIVE = "google-drive"
+    GOOGLE_EVENTS = "google-events"
     MANUAL = "manual"
 
 
 @dataclass(frozen=True, slots=True)
 class SourceState:
-    """Whether a source of webhooks is taken from. `off_reason` names what is missing; empty: it is on."""
+    """Whether a source of webhooks is taken from. `off_reason` names what is missing; empty: it is on.
+
+    `title` is its name for people.
+    """
 
     name: SourceName
+    title: str
     off_reason: str
 
     @property
@@ -37,10 +52,27 @@ class SourceState:
 
 
 class EventKind(StrEnum):
-    """What a person did: said something, or asked to stop."""
+    """What a person did: said something, asked to stop, or let a waiting run spend more."""
 
     MESSAGE = "message"
     STOP = "stop"
+    RAISE = "raise"
+
+
+class Command(StrEnum):
+    """What can be asked for by name, as in `/atlas resolve`; the values are what people type."""
+
+    RESOLVE = "resolve"
+    STOP = "stop"
+    STATUS = "status"
+    FINALIZE = "finalize"
+    GENERATE = "generate"
+    SYNTHESIZE = "synthesize"
+
+    @property
+    def operation(self) -> str:
+        """The operation of the run it starts."""
+        return OPERATION_RESOLVE if self is Command.RESOLVE else str(self)
 
 
 class IgnoredReason(StrEnum):
@@ -53,7 +85,12 @@ class IgnoredReason(StrEnum):
     BOT_AUTHORED = "BOT_AUTHORED"
     NOT_ADDRESSED = "NOT_ADDRESSED"
     REPOSITORY_NOT_REGISTERED = "REPOSITORY_NOT_REGISTERED"
+    CONTAINER_NOT_REGISTERED = "CONTAINER_NOT_REGISTERED"
     AUTHOR_WITHOUT_STANDING = "AUTHOR_WITHOUT_STANDING"
+    ITEM_GONE = "ITEM_GONE"
+    ALREADY_RESOLVED = "ALREADY_RESOLVED"
+    CONTAINER_READ = "CONTAINER_READ"
+    VENDOR_DROPS_DELIVERIES = "VENDOR_DROPS_DELIVERIES"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +102,15 @@ class Ignored:
 
 @dataclass(frozen=True, slots=True)
 class Author:
-    """Who did it, as the source names them. `standing` is the source's word for what they are to it."""
+    """Who did it, as the source names them. `standing` is the source's word for what they are to it.
+
+    `trusted`: they belong to the place they wrote in, so what they ask for may change things elsewhere.
+    """
 
     login: str
     external_id: str = ""
     standing: str = ""
+    trusted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +157,59 @@ class Event:
     repository_id: str = ""
     source_url: str = ""
     stop_task_run_id: str | None = None
+    raise_usd_micros: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredRepository:
+    """The repository of this installation that an act is about. `open_to_all`: standing is not asked for."""
+
+    repository_id: str
+    open_to_all: bool
+
+
+class Standing(StrEnum):
+    """What somebody is to the place they write in, as far as vendors tell us by fetching."""
+
+    MEMBER = "member"
+    GUEST = "guest"
+    EXTERNAL = "external"
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody in a thread. `ours`: the account we write as, where the fetched thread tells it."""
+
+    name: str
+    standing: Standing
+    is_bot: bool
+    ours: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One message of a fetched thread, in plain text. `ours`: we wrote it."""
+
+    external_id: str
+    author_id: str
+    ours: bool
+    text: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """A thread as fetched, up to the item that was asked about.
+
+    `address` is where the item truly belongs. The first message comes first; `left_out` stood after it.
+    `people`: who is known of them, by the vendor's id.
+    """
+
+    address: Json
+    messages: tuple[Said, ...]
+    left_out: int
+    people: Mapping[str, Person]
+    resolved: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +271,10 @@ class Content:
 
 @dataclass(frozen=True, slots=True)
 class ThreadEvent:
-    """An event on record, numbered in its thread, with what is needed to start its runs."""
+    """An event on record, numbered in its thread, with what is needed to start its runs.
+
+    `author_id` is the source's id of who did it.
+    """
 
     id: str
     tenant_id: str
@@ -192,10 +289,48 @@ class ThreadEvent:
     models: tuple[ModelChoice, ...]
     description: str
     requester: str
+    author_id: str
+    requester_trusted: bool
     source_url: str
     repository_id: str
     stop_task_run_id: str | None
+    raise_usd_micros: int | None
     dispatched: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DriveTarget:
+    """What is watched in Drive: a file or folder, or with no `file_id` all that changes.
+
+    `drive_id`: in this shared drive, instead of what is the account's own or shared with it.
+    """
+
+    file_id: str = ""
+    drive_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DriveWatch:
+    """A channel by which Google tells of changes. `stopped_time` None: it is ours still."""
+
+    channel_id: str
+    tenant_id: str
+    target: DriveTarget
+    watches_log: bool
+    agent_id: str
+    resource_id: str
+    address: str
+    expiration_time: datetime
+    created_time: datetime
+    stopped_time: datetime | None
+
+    @property
+    def container(self) -> str:
+        """What is read for it."""
+        target = self.target
+        if target.file_id:
+            return f"google-drive:file/{target.file_id}"
+        return f"google-drive:changes/{target.drive_id}" if target.drive_id else "google-drive:changes"
 
 
 @dataclass(frozen=True, slots=True)

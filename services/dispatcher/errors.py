@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.common.errors import Exists, NotFound
+from services.common.errors import Exists, Invalid, NotFound, Refused
 
 
 class ThreadNotFound(NotFound):
@@ -37,3 +37,32 @@ class RequestIdReused(Exists):
             "This request_id was used with other content. Use a fresh one for a new request.",
             metadata={"request_id": request_id},
         )
+
+
+class DriveWatchNotFound(NotFound):
+    """No watch of the tenant has this channel."""
+
+    reason = "DRIVE_WATCH_NOT_FOUND"
+
+    def __init__(self, channel_id: str) -> None:
+        super().__init__(
+            f"No watch has the channel {channel_id} in this tenant.", metadata={"channel_id": channel_id}
+        )
+
+
+class PublicAddressMissing(Refused):
+    """Nobody said where Google reaches the gateway."""
+
+    reason = "PUBLIC_ADDRESS_MISSING"
+
+    def __init__(self) -> None:
+        super().__init__("Set PUBLIC_BASE_URL, or name where Google reaches the gateway.")
+
+
+class PageTokenInvalid(Invalid):
+    """The token is not one of ours."""
+
+    reason = "PAGE_TOKEN_INVALID"
+
+    def __init__(self) -> None:
+        super().__init__("The page token is not one of this list. Begin at the first page.")

@@ -18,25 +18,15 @@ from aucert.dispatcher.v1.delivery_pb2 import Delivery, IngestResult
 from services.common.crashpoints import CrashPoint, reach
 from services.common.errors import from_rpc
 from services.dispatcher import metrics
-from services.dispatcher.domain import NewDelivery, SourceName, SourceState
+from services.dispatcher.domain import NewDelivery
 from services.dispatcher.inbox_store import InboxStore
 from services.dispatcher.relay import Relay
-from services.dispatcher.sources import github
+from services.dispatcher.sources.source import Answered, Genuine, Refused, Source
 from services.dispatcher.tenants import Tenants
 
 TENANT_DEFAULT = "default"
-EXTERNAL_ID_CHARS_MAX = 200
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """Why a delivery is not kept, in words for its sender."""
-
-    status: HTTPStatus
-    reason: str
-    detail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +45,12 @@ class Ingest:
         inbox: InboxStore,
         tenants: Tenants,
         relay: Relay,
-        *,
-        github: SourceState,
-        github_secret: str,
+        sources: Mapping[str, Source],
     ) -> None:
         self._inbox = inbox
         self._tenants = tenants
         self._relay = relay
-        self._github = github
-        self._github_secret = github_secret
+        self._sources = sources
 
     async def take(self, deliveries: Sequence[Delivery]) -> list[IngestResult]:
         """One verdict each, in order. Raises DatabaseUnavailable: then none may be taken for kept."""
@@ -90,55 +77,44 @@ class Ingest:
     async def _admit(self, delivery: Delivery) -> Admitted | IngestResult:
         headers = {each.name.lower(): each.value for each in delivery.headers}
         try:
-            verdict = self._check(delivery, headers)
+            verdict = await self._check(delivery, headers)
         except Exception as error:  # a delivery nobody foresaw must not cost its neighbours in the batch
             log.error("delivery_not_read", source=delivery.source, exc_info=error)
             verdict = _NOT_READ
-        if verdict is None:
-            return _pong()
+        if isinstance(verdict, Answered):
+            return _answered(verdict)
         if isinstance(verdict, NewDelivery):
             tenant_id = await self._tenant(delivery.tenant or TENANT_DEFAULT)
             if tenant_id is not None:
                 return Admitted(tenant_id, verdict)
             verdict = Refused(HTTPStatus.NOT_FOUND, "TENANT_NOT_FOUND", "No tenant has this name.")
-        known = delivery.source == SourceName.GITHUB  # a label must not grow with what strangers send
+        known = delivery.source in self._sources  # a label must not grow with what strangers send
         metrics.REFUSED.labels(delivery.source if known else "unknown", verdict.reason).inc()
         log.info("delivery_refused", source=delivery.source, reason=verdict.reason)
         return _problem(verdict)
 
-    def _check(self, delivery: Delivery, headers: Mapping[str, str]) -> NewDelivery | Refused | None:
-        """The delivery as it is to be kept, or why not; None for a ping, which needs no keeping."""
-        if delivery.source != SourceName.GITHUB:
+    async def _check(
+        self, delivery: Delivery, headers: Mapping[str, str]
+    ) -> NewDelivery | Answered | Refused:
+        """The delivery as it is to be kept, or what is answered instead."""
+        source = self._sources.get(delivery.source)
+        if source is None:
             return Refused(HTTPStatus.NOT_FOUND, "SOURCE_UNKNOWN", "No source has this name.")
-        if not self._github.on:
-            return Refused(
-                HTTPStatus.NOT_FOUND, "SOURCE_OFF", f"GitHub is off here: {self._github.off_reason}."
-            )
-        if not github.is_genuine(self._github_secret, headers, delivery.body):
-            return Refused(
-                HTTPStatus.UNAUTHORIZED,
-                "SIGNATURE_INVALID",
-                "X-Hub-Signature-256 is missing or made with another secret.",
-            )
-        if headers.get(github.EVENT_HEADER) == github.PING:
-            return None
-        external_id = headers.get(github.DELIVERY_HEADER, "")
-        if not 0 < len(external_id) <= EXTERNAL_ID_CHARS_MAX:
-            return Refused(
-                HTTPStatus.BAD_REQUEST, "DELIVERY_ID_MISSING", "X-GitHub-Delivery is missing or too long."
-            )
-        received = (
-            delivery.received_time.ToDatetime(UTC)
-            if delivery.HasField("received_time")
-            else datetime.now(UTC)
-        )
+        state, now = source.state, datetime.now(UTC)
+        if not state.on:
+            detail = f"{state.title} is off here: {state.off_reason}."
+            return Refused(HTTPStatus.NOT_FOUND, "SOURCE_OFF", detail)
+        verdict = await source.admit(headers, delivery.body, now=now)
+        if not isinstance(verdict, Genuine):
+            return verdict
+        told = delivery.HasField("received_time")
         return NewDelivery(
-            source=SourceName.GITHUB,
-            external_id=external_id,
-            order_key=github.order_key(headers, delivery.body),
-            headers={name: value for name, value in headers.items() if name in github.KEPT_HEADERS},
+            source=state.name,
+            external_id=verdict.external_id,
+            order_key=verdict.order_key,
+            headers=verdict.headers,
             body=delivery.body,
-            received_time=received,
+            received_time=delivery.received_time.ToDatetime(UTC) if told else now,
         )
 
     async def _tenant(self, slug: str) -> str | None:
@@ -164,8 +140,8 @@ def _accepted(delivery_id: str) -> IngestResult:
     )
 
 
-def _pong() -> IngestResult:
-    return IngestResult(http_status=HTTPStatus.OK, content_type="application/json", body=b'{"pong": true}')
+def _answered(answer: Answered) -> IngestResult:
+    return IngestResult(http_status=HTTPStatus.OK, content_type=answer.content_type, body=answer.body)
 
 
 def _problem(refused: Refused) -> IngestResult:

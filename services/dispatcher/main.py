@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -14,11 +14,15 @@ from pydantic import SecretStr
 from temporalio.client import Client
 
 from aucert.astra.v1.agent_service_pb2_grpc import AgentServiceStub
+from aucert.astra.v1.budget_service_pb2_grpc import BudgetServiceStub
 from aucert.astra.v1.principal_service_pb2_grpc import PrincipalServiceStub
 from aucert.astra.v1.repository_service_pb2_grpc import RepositoryServiceStub
 from aucert.astra.v1.task_run_service_pb2_grpc import TaskRunServiceStub
 from aucert.dispatcher.v1.dispatcher_service_pb2_grpc import add_DispatcherServiceServicer_to_server
+from aucert.dispatcher.v1.drive_watch_service_pb2_grpc import add_DriveWatchServiceServicer_to_server
 from aucert.models.v1.model_service_pb2_grpc import ModelServiceStub
+from aucert.tools.v1.catch_up_service_pb2_grpc import CatchUpServiceStub
+from aucert.tools.v1.drive_changes_service_pb2_grpc import DriveChangesServiceStub
 from aucert.tools.v1.thread_service_pb2_grpc import ThreadServiceStub
 from services.common.channels import connect
 from services.common.database import Database
@@ -26,19 +30,30 @@ from services.common.identity import RemoteAuthenticator
 from services.common.logs import configure_logs
 from services.common.process import run_until_signal
 from services.common.server import Dependency, Registration, RunningServer, serve
+from services.dispatcher import drive_schedule
 from services.dispatcher.acknowledgements import Acknowledgements
+from services.dispatcher.catch_up import CatchUp
 from services.dispatcher.claims import Claims
 from services.dispatcher.classifier import Classifier
+from services.dispatcher.container_reader import ContainerReader
+from services.dispatcher.cursor_store import CursorStore
+from services.dispatcher.domain import SourceName
+from services.dispatcher.drive_watch_servicer import DriveWatchServicer
+from services.dispatcher.drive_watch_store import DriveWatchStore
+from services.dispatcher.drive_watches import DriveWatches
+from services.dispatcher.google_keys import GoogleKeys
 from services.dispatcher.handler import Handler
 from services.dispatcher.inbox_store import InboxStore
 from services.dispatcher.ingest import Ingest
+from services.dispatcher.lookups import Lookups
 from services.dispatcher.registry import Registry
 from services.dispatcher.relay import Relay
 from services.dispatcher.ringer import Ringer, TemporalRinger
+from services.dispatcher.rings import Rings
 from services.dispatcher.runs import Runs
 from services.dispatcher.servicer import DispatcherServicer
 from services.dispatcher.settings import DispatcherSettings
-from services.dispatcher.sources.github import GitHubApp
+from services.dispatcher.sources.table import CAUGHT_UP, sources
 from services.dispatcher.sweep import Sweep
 from services.dispatcher.tasks import Tasks
 from services.dispatcher.tenants import Tenants
@@ -51,8 +66,9 @@ log = structlog.get_logger()
 async def running(
     settings: DispatcherSettings, *, ringer: Ringer | None = None
 ) -> AsyncGenerator[RunningServer, None]:
-    """Serve, relay and sweep until the block is left. `ringer`: another way to wake threads than Temporal.
+    """Serve, relay, sweep and catch up until the block is left.
 
+    `ringer`: another way to wake threads than Temporal.
     Temporal, models and tools may be away: webhooks are kept all the same and handled later.
     """
     async with AsyncExitStack() as stack:
@@ -60,22 +76,29 @@ async def running(
         relay_role = _database(stack, settings.relay_database_url, "dispatcher-relay")
         await service.refuse_powerful_role()
         astra = _channel(stack, settings, settings.astra_address)
+        temporal = await _temporal(settings)
         parts = _build(
             settings,
             stores=(
                 InboxStore(service, relay_role, lease_seconds=settings.relay_lease_seconds),
                 ThreadStore(service, relay_role),
+                CursorStore(service),
             ),
+            watch_store=DriveWatchStore(service, relay_role),
             channels=(
                 astra,
                 _channel(stack, settings, settings.models_address),
                 _channel(stack, settings, settings.tools_address),
             ),
-            ringer=ringer or await _temporal_ringer(settings),
+            ringer=ringer or TemporalRinger(temporal),
         )
         stack.push_async_callback(parts.acknowledgements.close)
         await stack.enter_async_context(parts.relay.running())
-        await stack.enter_async_context(_beside(parts.sweep))
+        await stack.enter_async_context(_beside(parts.sweep.forever()))
+        await stack.enter_async_context(_beside(parts.catch_up.forever()))
+        if ringer is None and parts.drive_is_on:
+            renewed_every = settings.drive_renewal.interval
+            await stack.enter_async_context(_beside(drive_schedule.ensured(temporal, renewed_every)))
         server = serve(
             name="dispatcher",
             host=settings.host,
@@ -85,7 +108,12 @@ async def running(
                     "aucert.dispatcher.v1.DispatcherService",
                     add_DispatcherServiceServicer_to_server,
                     parts.servicer,
-                )
+                ),
+                Registration(
+                    "aucert.dispatcher.v1.DriveWatchService",
+                    add_DriveWatchServiceServicer_to_server,
+                    parts.watch_servicer,
+                ),
             ],
             authenticator=RemoteAuthenticator(PrincipalServiceStub(astra)),
             dependencies=[
@@ -99,48 +127,78 @@ async def running(
 @dataclass(frozen=True, slots=True)
 class _Parts:
     servicer: DispatcherServicer
+    watch_servicer: DriveWatchServicer
+    drive_is_on: bool
     relay: Relay
     sweep: Sweep
+    catch_up: CatchUp
     acknowledgements: Acknowledgements
 
 
 def _build(
     settings: DispatcherSettings,
     *,
-    stores: tuple[InboxStore, ThreadStore],
+    stores: tuple[InboxStore, ThreadStore, CursorStore],
+    watch_store: DriveWatchStore,
     channels: tuple[grpc.aio.Channel, grpc.aio.Channel, grpc.aio.Channel],
     ringer: Ringer,
 ) -> _Parts:
     """Put the parts together; `channels` lead to Astra, models and tools."""
-    (inbox, threads), (astra, models, tools) = stores, channels
+    (inbox, threads, _), (astra, models, tools) = stores, channels
     task_runs, tenants = TaskRunServiceStub(astra), Tenants(PrincipalServiceStub(astra))
     registry = Registry(AgentServiceStub(astra), RepositoryServiceStub(astra), ModelServiceStub(models))
-    acknowledgements = Acknowledgements(ThreadServiceStub(tools))
-    runs = Runs(task_runs, threads)
+    vendors = ThreadServiceStub(tools)
+    acknowledgements = Acknowledgements(vendors)
+    runs = Runs(task_runs, BudgetServiceStub(astra), threads)
+    google = DriveChangesServiceStub(tools)
+    known = sources(settings, GoogleKeys(google))
+    reader = ContainerReader(CatchUpServiceStub(tools), stores, CAUGHT_UP)
+    states = [each.state for each in known.values()]
     handler = Handler(
         inbox=inbox,
         threads=threads,
         tenants=tenants,
-        classifier=Classifier(
-            registry, GitHubApp(app_id=settings.github_app_id, slug=settings.github_app_slug)
-        ),
+        classifier=Classifier(registry, known, Lookups(registry, threads, vendors, reader)),
         runs=runs,
         ringer=ringer,
         acknowledgements=acknowledgements,
     )
     relay = Relay(inbox, handler)
-    github = settings.github()
-    log.info("source", source=github.name, on=github.on, off_reason=github.off_reason)
-    secret = settings.github_webhook_secret.get_secret_value()
+    for each in states:
+        log.info("source", source=each.name, on=each.on, off_reason=each.off_reason)
+    drive = known[SourceName.GOOGLE_DRIVE].state
+    watches = DriveWatches(
+        google=google,
+        store=watch_store,
+        reader=reader,
+        registry=registry,
+        tenants=tenants,
+        wake=relay.wake,
+        state=drive,
+        token=settings.drive_channel_token.get_secret_value(),
+        public_base_url=settings.public_base_url,
+        renewal=settings.drive_renewal,
+    )
     return _Parts(
+        watch_servicer=DriveWatchServicer(watches, watch_store),
+        drive_is_on=drive.on,
         servicer=DispatcherServicer(
-            Ingest(inbox, tenants, relay, github=github, github_secret=secret),
+            Ingest(inbox, tenants, relay, known),
             Tasks(inbox=inbox, relay=relay, tenants=tenants, registry=registry, task_runs=task_runs),
             Claims(threads, runs),
-            sources=[github],
+            Rings(threads, ringer),
+            sources=states,
         ),
         relay=relay,
         sweep=Sweep(threads, ringer, interval_seconds=settings.sweep_interval_seconds),
+        catch_up=CatchUp(
+            reader=reader,
+            registry=registry,
+            tenants=tenants,
+            names=[name for name in CAUGHT_UP if known[name].state.on],
+            wake=relay.wake,
+            interval_seconds=settings.catch_up_interval_seconds,
+        ),
         acknowledgements=acknowledgements,
     )
 
@@ -157,15 +215,15 @@ def _channel(stack: AsyncExitStack, settings: DispatcherSettings, address: str) 
     return channel
 
 
-async def _temporal_ringer(settings: DispatcherSettings) -> TemporalRinger:
-    """Connects when it first rings, so that starting up does not need Temporal."""
+async def _temporal(settings: DispatcherSettings) -> Client:
+    """Connects when it is first used, so that starting up does not need Temporal."""
     address, namespace = settings.temporal_address, settings.temporal_namespace
-    return TemporalRinger(await Client.connect(address, namespace=namespace, lazy=True))
+    return await Client.connect(address, namespace=namespace, lazy=True)
 
 
 @asynccontextmanager
-async def _beside(sweep: Sweep) -> AsyncGenerator[None, None]:
-    task = asyncio.create_task(sweep.forever())
+async def _beside(loop: Coroutine[None, None, None]) -> AsyncGenerator[None, None]:
+    task = asyncio.create_task(loop)
     try:
         yield
     finally:

@@ -9,17 +9,18 @@ import grpc
 
 from aucert.astra.v1.agent_service_pb2 import ListAgentsRequest
 from aucert.astra.v1.repository_pb2 import START_POLICY_ANYONE
-from aucert.astra.v1.repository_service_pb2 import GetRepositoryRequest
+from aucert.astra.v1.repository_service_pb2 import GetRepositoryRequest, ListRepositoriesRequest
 from aucert.models.v1.model_service_pb2 import ResolveModelRequest
 from services.common.errors import from_rpc
-from services.dispatcher.domain import ModelChoice
+from services.dispatcher.domain import ModelChoice, RegisteredRepository
 from services.dispatcher.errors import AgentNotFound
-from services.dispatcher.sources.github import RegisteredRepository
 
 if TYPE_CHECKING:
     from aucert.astra.v1.agent_service_pb2_grpc import AgentServiceAsyncStub
     from aucert.astra.v1.repository_service_pb2_grpc import RepositoryServiceAsyncStub
     from aucert.models.v1.model_service_pb2_grpc import ModelServiceAsyncStub
+
+REPOSITORIES_PAGE, REPOSITORIES_PAGES_MAX = 200, 50
 
 
 class Registry:
@@ -51,6 +52,14 @@ class Registry:
         if slug not in (agent.slug for agent in response.agents):
             raise AgentNotFound(slug)
 
+    async def agent_id(self, slug: str) -> str:
+        """The id of an agent of the tenant. Raises AgentNotFound."""
+        response = await self._agents.ListAgents(ListAgentsRequest())
+        for agent in response.agents:
+            if agent.slug == slug:
+                return agent.agent_id
+        raise AgentNotFound(slug)
+
     async def repository_of(self, container: str) -> RegisteredRepository | None:
         """The repository a source container belongs to. None: it is not on the allow-list."""
         try:
@@ -63,6 +72,18 @@ class Registry:
             raise
         repository = response.repository
         return RegisteredRepository(repository.repository_id, repository.start_policy == START_POLICY_ANYONE)
+
+    async def containers(self, source: str) -> list[str]:
+        """The containers of a source on the allow-list, of at most REPOSITORIES_PAGES_MAX pages."""
+        found: list[str] = []
+        request = ListRepositoriesRequest(page_size=REPOSITORIES_PAGE)
+        for _ in range(REPOSITORIES_PAGES_MAX):
+            page = await self._repositories.ListRepositories(request)
+            found += [each for repository in page.repositories for each in repository.source_containers]
+            request.page_token = page.next_page_token
+            if not page.next_page_token:
+                break
+        return [each for each in found if each.startswith(f"{source}:")]
 
     async def repository_id(self, slug: str) -> str:
         """The id of a registered repository. Fails with REPOSITORY_NOT_FOUND for any other."""

@@ -12,6 +12,7 @@ from services.dispatcher import convert
 from services.dispatcher.claims import Claims
 from services.dispatcher.domain import SourceState
 from services.dispatcher.ingest import Ingest
+from services.dispatcher.rings import Rings
 from services.dispatcher.tasks import Tasks
 
 if TYPE_CHECKING:
@@ -22,11 +23,12 @@ class DispatcherServicer(DispatcherServiceServicer):
     """The dispatcher's contract."""
 
     def __init__(
-        self, ingest: Ingest, tasks: Tasks, claims: Claims, *, sources: Sequence[SourceState]
+        self, ingest: Ingest, tasks: Tasks, claims: Claims, rings: Rings, *, sources: Sequence[SourceState]
     ) -> None:
         self._ingest = ingest
         self._tasks = tasks
         self._claims = claims
+        self._rings = rings
         self._sources = sources
 
     async def IngestWebhooks(
@@ -57,6 +59,12 @@ class DispatcherServicer(DispatcherServiceServicer):
         del context
         await self._tasks.cancel(request)
         return pb.CancelTaskResponse()
+
+    async def RingThreads(self, request: pb.RingThreadsRequest, context: Context) -> pb.RingThreadsResponse:
+        """Wake threads."""
+        del context
+        await self._rings.ring(current_caller().tenant_id, request.thread_ids)
+        return pb.RingThreadsResponse()
 
     async def ClaimNextEvent(
         self, request: pb.ClaimNextEventRequest, context: Context

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from pydantic import Field, SecretStr
+from datetime import timedelta
+from typing import Self
+
+from pydantic import Field, SecretStr, model_validator
 
 from services.common.settings import ServiceSettings
-from services.dispatcher.domain import SourceName, SourceState
+from services.dispatcher.drive_renewal import Renewal
 
 
 class DispatcherSettings(ServiceSettings):
@@ -31,16 +34,38 @@ class DispatcherSettings(ServiceSettings):
     """Our GitHub App, to leave its own comments alone. Empty: GitHub is off as a source."""
     github_app_slug: str = Field("", alias="GITHUB_APP_SLUG")
     """Its slug: it writes as `<slug>[bot]`. Empty: none."""
+    slack_signing_secret: SecretStr = Field(SecretStr(""), alias="SLACK_SIGNING_SECRET")
+    """Signing secret of our Slack app. Empty: Slack is off as a source."""
+    plane_webhook_secret: SecretStr = Field(SecretStr(""), alias="PLANE_WEBHOOK_SECRET")
+    """Secret of Plane's webhook, as in plane_wh_…. Empty: Plane is off as a source."""
+    drive_channel_token: SecretStr = Field(SecretStr(""), alias="DRIVE_CHANNEL_TOKEN", max_length=256)
+    """What Google shows with each notification of ours. Empty: Google Drive is off as a source."""
+    pubsub_audience: str = Field("", alias="PUBSUB_AUDIENCE")
+    """Audience of the Pub/Sub subscription that pushes Workspace Events. Empty: events are off."""
+    pubsub_service_account: str = Field("", alias="PUBSUB_SERVICE_ACCOUNT")
+    """E-mail of the service account it pushes as. Empty: events are off."""
+    public_base_url: str = Field("", alias="PUBLIC_BASE_URL")
+    """Where the vendors reach the gateway, as in https://atlas.example. Empty: watches name it themselves."""
+    drive_watch_renewal_hours: float = Field(12.0, alias="DRIVE_WATCH_RENEWAL_HOURS", gt=0)
+    """How often Drive's watches are looked at."""
+    drive_watch_look_ahead_hours: float = Field(18.0, alias="DRIVE_WATCH_LOOK_AHEAD_HOURS", gt=0)
+    """What ends within this time is renewed then: more than the renewal's interval, less than 24."""
     relay_lease_seconds: float = Field(30.0, alias="RELAY_LEASE_SECONDS", ge=1, le=600)
     """How long a relay may hold a delivery; one that crashed is replaced after it."""
+    catch_up_interval_seconds: float = Field(300.0, alias="CATCH_UP_INTERVAL_SECONDS", gt=0)
+    """How often sources are read for what their webhooks failed to tell."""
     sweep_interval_seconds: float = Field(60.0, alias="SWEEP_INTERVAL_SECONDS", gt=0)
     """How often threads that were left over are rung."""
 
-    def github(self) -> SourceState:
-        """Whether GitHub is a source here; the App's private key is the tools service's to hold."""
-        needed = {
-            "GITHUB_WEBHOOK_SECRET": self.github_webhook_secret.get_secret_value(),
-            "GITHUB_APP_ID": self.github_app_id,
-        }
-        missing = [name for name, value in needed.items() if not value]
-        return SourceState(SourceName.GITHUB, f"not set: {', '.join(missing)}" if missing else "")
+    @model_validator(mode="after")
+    def _renewed_in_time(self) -> Self:
+        _ = self.drive_renewal
+        return self
+
+    @property
+    def drive_renewal(self) -> Renewal:
+        """How often Drive's watches are renewed, and how far ahead."""
+        return Renewal(
+            timedelta(hours=self.drive_watch_renewal_hours),
+            timedelta(hours=self.drive_watch_look_ahead_hours),
+        )

@@ -1,4 +1,4 @@
-"""The dispatcher's tables: the inbox, threads and their events."""
+"""The dispatcher's tables: the inbox, threads and their events, cursors."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from services.common.tables import Base, Big, Bytes, Id, Json, Time
 
 _LIVE = text("status IN ('pending', 'leased')")
 _NOW = text("now()")
+_LIVE_WATCH = text("stopped_time IS NULL")
 _UNFINISHED = text("finished_time IS NULL")
 
 
@@ -73,7 +74,7 @@ class ThreadEvent(Base):
     __table_args__ = (
         UniqueConstraint("tenant_id", "source", "event_key"),
         UniqueConstraint("thread_id", "seq"),
-        CheckConstraint("kind IN ('message', 'stop')", name="kind"),
+        CheckConstraint("kind IN ('message', 'stop', 'raise')", name="kind"),
         Index("thread_events_unfinished_by_thread_idx", "thread_id", "seq", postgresql_where=_UNFINISHED),
         Index("thread_events_unfinished_by_time_idx", "created_time", postgresql_where=_UNFINISHED),
     )
@@ -97,6 +98,50 @@ class ThreadEvent(Base):
     requester: Mapped[str]
     delivery_id: Mapped[Id]
     stop_task_run_id: Mapped[Id | None]
+    raise_usd_micros: Mapped[Big | None]
     dispatched_time: Mapped[Time | None]
     finished_time: Mapped[Time | None]
     created_time: Mapped[Time] = mapped_column(server_default=_NOW)
+
+
+class DriveWatch(Base):
+    """A channel by which Google tells of changes in Drive. `stopped_time`: closed, or replaced by another."""
+
+    __tablename__ = "drive_watches"
+    __table_args__ = (
+        Index(
+            "drive_watches_live_by_target_idx",
+            "tenant_id",
+            "file_id",
+            "drive_id",
+            unique=True,
+            postgresql_where=_LIVE_WATCH,
+        ),
+        Index("drive_watches_by_expiration_idx", "tenant_id", "expiration_time", "channel_id"),
+        Index("drive_watches_due_idx", "expiration_time", postgresql_where=_LIVE_WATCH),
+    )
+
+    channel_id: Mapped[Id] = mapped_column(primary_key=True)
+    tenant_id: Mapped[Id] = mapped_column(ForeignKey("tenants.id"))
+    file_id: Mapped[str] = mapped_column(server_default=text("''"))
+    drive_id: Mapped[str] = mapped_column(server_default=text("''"))
+    watches_log: Mapped[bool]
+    agent_id: Mapped[Id]
+    resource_id: Mapped[str]
+    address: Mapped[str]
+    expiration_time: Mapped[Time]
+    created_time: Mapped[Time] = mapped_column(server_default=_NOW)
+    stopped_time: Mapped[Time | None]
+
+
+class SourceCursor(Base):
+    """How far a source container was read by catch-up, and until when somebody is reading it."""
+
+    __tablename__ = "source_cursors"
+
+    tenant_id: Mapped[Id] = mapped_column(ForeignKey("tenants.id"), primary_key=True)
+    source: Mapped[str] = mapped_column(primary_key=True)
+    container: Mapped[str] = mapped_column(primary_key=True)
+    cursor: Mapped[str] = mapped_column(server_default=text("''"))
+    claimed_until: Mapped[Time] = mapped_column(server_default=_NOW)
+    updated_time: Mapped[Time] = mapped_column(server_default=_NOW)

@@ -23,7 +23,7 @@ from aucert.dispatcher.v1.dispatcher_service_pb2 import (
 from services.common.caller import Caller, current_caller
 from services.common.crashpoints import CrashPoint, reach
 from services.common.errors import ServiceError
-from services.dispatcher.domain import OPERATION_DEFAULT
+from services.dispatcher.domain import AGENT_DEFAULT, OPERATION_DEFAULT
 from services.dispatcher.errors import RequestIdReused
 from services.dispatcher.inbox_store import InboxStore
 from services.dispatcher.registry import Registry
@@ -35,7 +35,6 @@ from services.dispatcher.tenants import Tenants
 if TYPE_CHECKING:
     from aucert.astra.v1.task_run_service_pb2_grpc import TaskRunServiceAsyncStub
 
-AGENT_DEFAULT = "atlas"
 RESERVED = timedelta(seconds=2)
 """How long relays leave a request to the call that brought it: its run is there when it is answered."""
 

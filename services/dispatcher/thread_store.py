@@ -12,12 +12,14 @@ from sqlalchemy import Select, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from services.common.database import Database, Transaction
-from services.dispatcher.domain import Bell, Event, EventKind, ModelChoice, ThreadEvent, thread_event_id
+from services.common.statements import one_of
+from services.dispatcher.domain import Bell, Event, EventKind, Json, ModelChoice, ThreadEvent, thread_event_id
 from services.dispatcher.errors import ThreadNotFound
 from services.dispatcher.tables import Thread
 from services.dispatcher.tables import ThreadEvent as Row
 
 BELLS_PAGE_MAX = 500
+RECENT = timedelta(days=1)
 
 
 class ThreadStore:
@@ -89,6 +91,26 @@ class ThreadStore:
             raise ThreadNotFound(event.thread_id or "")
         return row.id, row.next_seq
 
+    async def agent_of(self, tenant_id: str, source: str, thread_key: str) -> str | None:
+        """The agent that was first called into a thread. None: nobody was."""
+        async with self._service.tenant(tenant_id) as connection:
+            asked = select(Thread.agent_slug).where(Thread.source == source, Thread.thread_key == thread_key)
+            return (await connection.execute(asked)).scalar_one_or_none()
+
+    async def recent(self, tenant_id: str, source: str, *, limit: int) -> list[Json]:
+        """Addresses of a source's threads in which something happened within RECENT, the latest first."""
+        latest = func.max(Row.created_time)
+        asked = (
+            select(Thread.address, latest)
+            .join(Row, Row.thread_id == Thread.id)
+            .where(Thread.source == source, Row.created_time >= func.now() - RECENT)
+            .group_by(Thread.id)
+            .order_by(latest.desc())
+            .limit(limit)
+        )
+        async with self._service.tenant(tenant_id) as connection:
+            return (await connection.execute(asked)).scalars()
+
     async def mark_dispatched(self, event: ThreadEvent) -> None:
         """Note that the event's runs are on record, or its stop is."""
         async with self._service.tenant(event.tenant_id) as connection:
@@ -136,6 +158,12 @@ class ThreadStore:
             row = (await connection.execute(oldest)).one_or_none()
             return None if row is None else _event(row)
 
+    async def bells(self, tenant_id: str, thread_ids: Sequence[str]) -> Sequence[Bell]:
+        """How to ring those of the threads that are the tenant's."""
+        query = select(Thread.id, Thread.workflow_id).where(one_of(Thread.id, thread_ids))
+        async with self._service.tenant(tenant_id) as connection:
+            return [Bell(tenant_id, row.id, row.workflow_id) for row in await connection.execute(query)]
+
     async def unfinished_threads(
         self, *, older_than: timedelta, after_thread_id: str | None
     ) -> Sequence[Bell]:
@@ -175,6 +203,7 @@ def _columns(event: Event, delivery_id: str) -> dict[str, object]:
         "requester": event.author.login,
         "delivery_id": delivery_id,
         "stop_task_run_id": event.stop_task_run_id,
+        "raise_usd_micros": event.raise_usd_micros,
     }
 
 
@@ -197,8 +226,11 @@ def _event(row: Any) -> ThreadEvent:
         models=tuple(ModelChoice(**each) for each in row.model_aliases),
         description=row.description,
         requester=row.requester,
+        author_id=row.author.get("external_id", ""),
+        requester_trusted=row.author.get("trusted", False),  # older rows do not say
         source_url=row.source_url,
         repository_id=row.repository_id or "",
         stop_task_run_id=row.stop_task_run_id,
+        raise_usd_micros=row.raise_usd_micros,
         dispatched=row.dispatched_time is not None,
     )

@@ -12,6 +12,24 @@ What stands in for what:
   commits), one installation sees every repository, and the limits on content creation are not counted
   (arm a ``rate_limit`` fault instead).
 
-Vendor-neutral: ``app.py`` (composition), ``server.py`` (running it), ``faults.py``, ``calls.py``,
-``webhooks.py`` (one delivery attempt and its log), ``admin.py``, ``page.py``.
+* ``slack*.py``: a Slack workspace's Web API and its Events API. The arguments of each call are checked with
+  the signatures of Slack's own SDK. Not Slack: no blocks, files or profiles, the bot is in every channel, and
+  calls are not counted towards Slack's rate limits (arm a ``rate_limit`` fault instead).
+
+* ``plane*.py``: a Plane workspace's REST API and its webhooks of both generations. The tests check its
+  answers with the models of Plane's own SDK. Not Plane: work items have no states, labels or cycles to speak
+  of, every project is open to the key, and nothing is cleaned out of HTML.
+
+* ``bedrock*.py``, ``anthropic*.py``: Bedrock's ConverseStream and Anthropic's Messages, each an application
+  of its own that tests serve. Requests are checked by botocore's service model and the types of Anthropic's
+  SDK; replies are told ahead (``model_world.py``), and a prompt cache is modelled (``prompt_cache.py``). Not
+  theirs: nothing is understood, nothing expires, signatures are looked at and not verified.
+
+* ``google*.py``: Google Drive's API v3 (files, comments, replies, changes, channels), sign-in, notifications
+  of watch channels, and Workspace Events pushed by Pub/Sub. Each call is checked with an excerpt of Google's
+  discovery document. Not Google: no contents of files, no permissions but "anybody with the link", and the
+  subscription to Workspace Events is there without being made.
+
+Vendor-neutral: ``app.py`` (composition), ``vendor.py`` (what a vendor hands in), ``server.py`` (running it),
+``faults.py``, ``calls.py``, ``webhooks.py`` (one delivery attempt and its log), ``admin.py``, ``page.py``.
 """

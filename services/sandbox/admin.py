@@ -16,7 +16,6 @@ from services.sandbox.calls import Calls
 from services.sandbox.faults import TIMES_MAX, Fault, FaultError, Faults
 from services.sandbox.webhooks import Courier, Delivery
 
-ADMIN_PREFIX = "/_sandbox"
 _Body = TypeVar("_Body", bound="AdminBody")
 
 
@@ -64,7 +63,7 @@ class AdminRoutes:
         self._couriers = couriers
 
     def table(self) -> list[web.RouteDef]:
-        """Paths below `ADMIN_PREFIX`."""
+        """Paths below `/_sandbox`."""
         return [
             web.get("/faults", self.list_faults),
             web.post("/faults", self.arm_fault),

@@ -2,28 +2,30 @@
 
 | path | what |
 |---|---|
-| `/github/…` | GitHub's REST API: GITHUB_API_URL is the sandbox's address with `/github` behind it |
-| `/_sandbox/…` | admin API: faults, calls, deliveries; `/_sandbox/github/…` to act as a person there |
+| `/<vendor>/…` | the vendor's API: GITHUB_API_URL is the sandbox's address with `/github` behind it |
+| `/_sandbox/…` | admin API: faults, calls, deliveries; `/_sandbox/<vendor>/…` to act as a person there |
 | `/`, `/web/…` | the page |
 
-A vendor adds its REST application, its admin routes and its `VendorPage` here, and nothing elsewhere.
+A vendor is a line in `_vendors`, and a field of the settings.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 
 from aiohttp import web
 
-from services.sandbox import admin, github_admin
+from services.sandbox.admin import AdminRoutes, readable_errors
 from services.sandbox.calls import Calls
-from services.sandbox.faults import Faults, middleware
-from services.sandbox.github import build_github_app
-from services.sandbox.github_page import github_page
-from services.sandbox.github_wire import API_PREFIX
-from services.sandbox.github_world import GithubWorld
+from services.sandbox.faults import Faults
+from services.sandbox.github_vendor import github_vendor
+from services.sandbox.google_vendor import google_vendor
 from services.sandbox.page import PageRoutes
+from services.sandbox.plane_vendor import plane_vendor
 from services.sandbox.settings import SandboxSettings
+from services.sandbox.slack_vendor import slack_vendor
+from services.sandbox.vendor import ADMIN_PREFIX, Vendor
 
 REQUEST_BYTES_MAX = 1024 * 1024
 """Room for the longest body GitHub takes, with every character escaped."""
@@ -31,15 +33,22 @@ REQUEST_BYTES_MAX = 1024 * 1024
 
 def build_app(settings: SandboxSettings) -> web.Application:
     """An application of its own world; two of them share nothing."""
-    github = GithubWorld(settings.github)
     faults, calls = Faults(), Calls()
+    vendors = _vendors(settings, faults, calls)
+    couriers = [courier for vendor in vendors for courier in vendor.couriers]
     app = web.Application(client_max_size=REQUEST_BYTES_MAX)
-    app.add_routes(PageRoutes([github_page(github)]).table())
-    app.add_subapp(API_PREFIX, build_github_app(github, middleware(faults, calls)))
-    app.add_subapp(admin.ADMIN_PREFIX, _admin_app(github, faults, calls))
+    app.add_routes(PageRoutes([vendor.page for vendor in vendors]).table())
+    admin = web.Application(middlewares=[readable_errors])
+    admin.add_routes(AdminRoutes(faults, calls, couriers).table())
+    for vendor in vendors:
+        app.add_subapp(f"/{vendor.name}", vendor.api)
+        admin.add_subapp(f"/{vendor.name}", vendor.admin)
+    app.add_subapp(ADMIN_PREFIX, admin)
 
     async def couriers_run(_: web.Application) -> AsyncIterator[None]:
-        async with github.courier.running():
+        async with AsyncExitStack() as stack:
+            for courier in couriers:
+                await stack.enter_async_context(courier.running())
             yield
 
     async def release_held_calls(_: web.Application) -> None:
@@ -50,10 +59,10 @@ def build_app(settings: SandboxSettings) -> web.Application:
     return app
 
 
-def _admin_app(github: GithubWorld, faults: Faults, calls: Calls) -> web.Application:
-    app = web.Application(middlewares=[admin.readable_errors])
-    app.add_routes(admin.AdminRoutes(faults, calls, [github.courier]).table())
-    for_github = web.Application(middlewares=[github_admin.readable_errors])
-    for_github.add_routes(github_admin.GithubAdminRoutes(github).table())
-    app.add_subapp("/github", for_github)
-    return app
+def _vendors(settings: SandboxSettings, faults: Faults, calls: Calls) -> list[Vendor]:
+    return [
+        github_vendor(settings.github, faults, calls),
+        slack_vendor(settings.slack, faults, calls),
+        plane_vendor(settings.plane, faults, calls),
+        google_vendor(settings.google, faults, calls),
+    ]

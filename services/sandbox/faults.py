@@ -1,17 +1,20 @@
 """Faults on command: what a vendor or the network between does to a call, declared ahead by a test.
 
-A fault names the calls it hits and how many of them; each hit uses it up by one. The two that matter most
-are the silent ones: `timeout_before` (nothing happened, nobody answered) and `drop_after` (it happened,
-nobody answered). A client cannot tell them apart, and has to ask whether its effect is there.
+A fault names the calls it hits and how many of them; each hit uses it up by one. Those that matter most
+are `timeout_before` (nothing happened, nobody answered), `drop_after` (it happened, nobody answered) and
+`status_after` (it happened, the answer says it failed). A client cannot tell them apart, and has to ask
+whether its effect is there.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
+from typing import TypeAlias
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -34,6 +37,7 @@ class Action(StrEnum):
     """What happens to the call that is hit."""
 
     STATUS = "status"
+    STATUS_AFTER = "status_after"
     TIMEOUT_BEFORE = "timeout_before"
     DROP_AFTER = "drop_after"
     RATE_LIMIT = "rate_limit"
@@ -43,6 +47,7 @@ class Action(StrEnum):
 _ACTION = re.compile(r"(?P<name>[a-z_]+)(?::(?P<amount>\d{1,9}))?(?::(?P<status>403|429))?", re.ASCII)
 _RANGES = {
     Action.STATUS: (400, 599),
+    Action.STATUS_AFTER: (400, 599),
     Action.RATE_LIMIT: (0, RATE_LIMIT_SECONDS_MAX),
     Action.DELAY: (0, DELAY_MS_MAX),
 }
@@ -63,8 +68,8 @@ class Fault:
 
     @classmethod
     def parse(cls, method: str, path_pattern: str, times: int, action: str) -> Fault:
-        """`action`: "status:<code>", "timeout_before", "drop_after", "rate_limit:<s>[:403|429]",
-        "delay:<ms>".
+        """`action`: "status:<code>", "status_after:<code>", "timeout_before", "drop_after",
+        "rate_limit:<s>[:403|429]", "delay:<ms>".
 
         Raises `FaultError` for anything else.
         """
@@ -128,26 +133,36 @@ class Faults:
             return
 
 
-def middleware(faults: Faults, calls: Calls) -> Middleware:
+Problem: TypeAlias = Callable[[Action], Mapping[str, object]]
+"""How a vendor words the body of a failure."""
+
+
+def middleware(faults: Faults, calls: Calls, problem: Problem) -> Middleware:
     """Counts each call, then lets an armed fault have its way with it."""
 
     @web.middleware
     async def apply(request: web.Request, handler: Handler) -> web.StreamResponse:
         calls.record(request.method, request.path)
         fault = faults.take(request.method, request.path)
-        return await (handler(request) if fault is None else _act(fault, faults, request, handler))
+        if fault is None:
+            return await handler(request)
+        return await _act(fault, faults, problem, request, handler)
 
     return apply
 
 
-async def _act(fault: Fault, faults: Faults, request: web.Request, handler: Handler) -> web.StreamResponse:
+async def _act(
+    fault: Fault, faults: Faults, problem: Problem, request: web.Request, handler: Handler
+) -> web.StreamResponse:
     match fault.action:
         case Action.STATUS:
-            return web.json_response({"message": "Server Error"}, status=fault.amount)
+            return web.json_response(problem(fault.action), status=fault.amount)
+        case Action.STATUS_AFTER:
+            await handler(request)
+            return web.json_response(problem(fault.action), status=fault.amount)
         case Action.RATE_LIMIT:
-            message = "You have exceeded a secondary rate limit. Please wait before you try again."
             headers = {"Retry-After": str(fault.amount)}
-            return web.json_response({"message": message}, status=fault.status, headers=headers)
+            return web.json_response(problem(fault.action), status=fault.status, headers=headers)
         case Action.DELAY:
             await asyncio.sleep(fault.amount / 1000)
             return await handler(request)

@@ -49,6 +49,14 @@ class RepositoryBody(AdminBody):
     clone_url: Annotated[str, StringConstraints(max_length=2_000)] = ""
 
 
+class FilesBody(AdminBody):
+    """Texts by path, committed on a branch; empty: the default one."""
+
+    repository: RepositoryName
+    branch: Ref = ""
+    files: Annotated[dict[str, Body], Field(min_length=1, max_length=1_000)]
+
+
 class PostBody(AdminBody):
     """What everything a person writes has. `deliver` false: the webhook is lost on its way."""
 
@@ -116,6 +124,7 @@ class GithubAdminRoutes:
         """Paths below `/_sandbox/github`."""
         return [
             web.post("/repositories", self.add_repository),
+            web.post("/files", self.add_files),
             web.post("/issues", self.add_issue),
             web.post("/pulls", self.add_pull_request),
             web.post("/comments", self.add_comment),
@@ -137,6 +146,13 @@ class GithubAdminRoutes:
             clone_url=body.clone_url,
         )
         return web.json_response(self._world.wire(request).repository(repository), status=201)
+
+    async def add_files(self, request: web.Request) -> web.Response:
+        """201 with the commit."""
+        body = await parsed(request, FilesBody)
+        repository = self._state.repository(body.repository)
+        commit = self._world.git.add_files(repository, body.branch or repository.default_branch, body.files)
+        return web.json_response({"commit": commit.sha}, status=201)
 
     async def add_issue(self, request: web.Request) -> web.Response:
         """201 with number, address and delivery."""
@@ -190,6 +206,8 @@ class GithubAdminRoutes:
             "kind": "pull_request" if thread.is_pull_request else "issue",
             "title": thread.title,
             "body": thread.body,
+            "state": "open" if thread.open else "closed",
+            "labels": list(thread.labels),
             "reactions": self._reactions(thread.id),
             "comments": [self._read_comment(each, wire) for each in self._state.comments(thread)],
         }

@@ -15,13 +15,6 @@ import jwt
 
 from services.sandbox.settings import GithubSettings
 
-APP_PERMISSIONS: Mapping[str, str] = {
-    "contents": "write",
-    "issues": "write",
-    "metadata": "read",
-    "pull_requests": "write",
-}
-"""What the installation granted; a token can have less, never more."""
 JWT_SECONDS_MAX = 600
 """GitHub's limit on how far ahead a JWT may expire."""
 CLOCK_SKEW_SECONDS = 60
@@ -103,14 +96,15 @@ class GithubAuth:
 
     def mint(self, permissions: Mapping[str, str], repository_ids: frozenset[int] | None) -> Grant:
         """Empty permissions: all the installation has. Raises `UngrantedError` for more than it has."""
+        granted = self._settings.granted
         for name, level in permissions.items():
-            if level not in _LEVELS or _LEVELS.index(level) > _LEVELS.index(APP_PERMISSIONS.get(name, "")):
+            if level not in _LEVELS or _LEVELS.index(level) > _LEVELS.index(granted.get(name, "")):
                 raise UngrantedError("The permissions requested are not granted to this installation.")
         if len(self._grants) >= TOKENS_MAX:
             self._grants.pop(next(iter(self._grants)))
         token = f"ghs_{self._settings.app_id}_{secrets.token_urlsafe(TOKEN_RANDOM_BYTES)}"
         expires_at = self._clock() + timedelta(seconds=self._settings.token_lifetime_seconds)
-        held = {**permissions, "metadata": "read"} if permissions else APP_PERMISSIONS
+        held = {**permissions, "metadata": "read"} if permissions else granted
         return self._grants.setdefault(token, Grant(token, expires_at, held, repository_ids))
 
     def check_token(self, authorization: str) -> Grant:

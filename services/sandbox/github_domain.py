@@ -130,7 +130,10 @@ class Commits:
 
 @dataclass(frozen=True, slots=True)
 class Thread:
-    """An issue, or with `commits` a pull request: GitHub numbers them in one row."""
+    """An issue, or with `commits` a pull request: GitHub numbers them in one row.
+
+    `state_reason` empty: none is known.
+    """
 
     id: int
     repository: Repository
@@ -140,6 +143,9 @@ class Thread:
     by: Byline
     created_at: datetime
     commits: Commits | None = None
+    labels: tuple[str, ...] = ()
+    open: bool = True
+    state_reason: str = ""
 
     @property
     def is_pull_request(self) -> bool:

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from services.sandbox.github_domain import Account, AccountType, Comment, Repository, Thread
 from services.sandbox.github_state import GithubState
-from services.sandbox.github_wire import EVENTS, GithubWire, JsonObject, moment
+from services.sandbox.github_wire import GithubWire, JsonObject, moment
 from services.sandbox.github_wire_threads import GithubThreadWire
 from services.sandbox.settings import GithubSettings
 from services.sandbox.webhooks import Delivery, Letter
@@ -81,7 +81,7 @@ class GithubHooks:
             "id": settings.hook_id,
             "name": "web",
             "active": True,
-            "events": list(EVENTS),
+            "events": list(settings.events),
             "config": {"content_type": "json", "url": self.url, "insecure_ssl": "0"},
             "app_id": settings.app_id,
             "created_at": made,
@@ -89,6 +89,11 @@ class GithubHooks:
         }
         body: JsonObject = {"zen": "Practicality beats purity.", "hook_id": settings.hook_id, "hook": hook}
         return self._sealed("ping", None, body)
+
+    def config(self) -> JsonObject:
+        """Where the App's webhook points and how. A secret is shown as stars; none leaves its key out."""
+        shown: JsonObject = {"secret": "********"} if self._settings.webhook_secret else {}
+        return {"content_type": "json", "url": self.url, "insecure_ssl": "0", **shown}
 
     def again(self, delivery: Delivery) -> Letter:
         """A redelivery: to where the hook now points, otherwise what was sent before."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -21,6 +22,7 @@ PAGE_SIZE = 30
 PAGE_SIZE_MAX = 100
 WINDOW_SECONDS = 3_600
 GRANT = web.RequestKey("grant", Grant)
+_APP_PATH = re.compile(rf"{API_PREFIX}/(app(/.*)?|repos/[^/]+/[^/]+/installation)")
 _Item = TypeVar("_Item")
 log = logging.getLogger(__name__)
 
@@ -113,7 +115,7 @@ def authenticate(auth: GithubAuth) -> Middleware:
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
         authorization = request.headers.get("Authorization", "")
-        if request.path == f"{API_PREFIX}/app" or request.path.startswith(f"{API_PREFIX}/app/"):
+        if _APP_PATH.fullmatch(request.path):
             auth.check_jwt(authorization)
         else:
             request[GRANT] = auth.check_token(authorization)

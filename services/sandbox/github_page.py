@@ -43,7 +43,7 @@ def github_page(world: GithubWorld) -> VendorPage:
     """What the page needs to know of GitHub."""
     shelf = _Shelf(world)
     standings = [Association.MEMBER, *(each for each in Association if each is not Association.MEMBER)]
-    return VendorPage(VENDOR, standings, shelf.threads, shelf.thread, shelf.say)
+    return VendorPage(VENDOR, "octocat", standings, shelf.threads, shelf.thread, shelf.say)
 
 
 class _Shelf:

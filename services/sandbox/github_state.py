@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 from services.sandbox.github_domain import (
     BODY_CHARS_MAX,
@@ -49,6 +51,7 @@ class GithubState:
         self._ids = itertools.count(first_id)
         self._repositories: dict[str, Repository] = {}
         self._threads: dict[tuple[int, int], Thread] = {}
+        self._changed: dict[int, datetime] = {}
         self._comments: dict[int, list[Comment]] = {}
         self._by_id: dict[int, Comment] = {}
         self._reactions: dict[int, list[Reaction]] = {}
@@ -84,9 +87,21 @@ class GithubState:
         )
         return self._repositories.setdefault(full_name.lower(), repository)
 
-    def add_issue(self, repository: Repository, title: str, body: str, by: Byline) -> Thread:
+    def add_issue(
+        self, repository: Repository, title: str, body: str, by: Byline, *, labels: Sequence[str] = ()
+    ) -> Thread:
         """The repository's next number."""
-        return self._add_thread(repository, title, body, by, None)
+        return self.change_thread(self._add_thread(repository, title, body, by, None), labels=tuple(labels))
+
+    def change_thread(self, thread: Thread, **changes: Any) -> Thread:
+        """Change an issue's or pull request's title, body, labels, open, state_reason."""
+        changed = replace(thread, **changes)
+        self._take_room(0, 1, changed.body if changed.body != thread.body else "")
+        self._threads[thread.repository.id, thread.number] = changed
+        self._changed[thread.id] = self._clock()
+        self._comments[thread.id] = [replace(each, thread=changed) for each in self._comments[thread.id]]
+        self._by_id |= {each.id: each for each in self._comments[thread.id]}
+        return changed
 
     def add_pull_request(
         self,
@@ -97,13 +112,14 @@ class GithubState:
         *,
         head_ref: str = "",
         head_sha: str = "",
+        base_ref: str = "",
         base_sha: str = "",
     ) -> Thread:
         """Empty names are made up."""
         number = next(self._ids)
         commits = Commits(
             id=number,
-            base_ref=repository.default_branch,
+            base_ref=base_ref or repository.default_branch,
             base_sha=base_sha or sha(repository.full_name, "base"),
             head_ref=head_ref or f"change-{number}",
             head_sha=head_sha or sha(repository.full_name, number),
@@ -186,9 +202,10 @@ class GithubState:
         return list(self._reactions.get(subject_id, ()))
 
     def updated_at(self, thread: Thread) -> datetime:
-        """When it was opened or last commented on."""
+        """When it was opened, changed or last commented on."""
         comments = self._comments[thread.id]
-        return comments[-1].created_at if comments else thread.created_at
+        changed = self._changed.get(thread.id, thread.created_at)
+        return max(comments[-1].created_at, changed) if comments else changed
 
     def _add_thread(
         self,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 from datetime import datetime
 
-from services.sandbox.github_auth import APP_PERMISSIONS, Grant
+from services.sandbox.github_auth import Grant
 from services.sandbox.github_domain import Account, AccountType, Repository
 from services.sandbox.settings import GithubSettings
 
@@ -19,7 +19,6 @@ API_PREFIX = "/github"
 """GITHUB_API_URL is the sandbox's address with this behind it."""
 WEB_PREFIX = "/web/github"
 """Where the sandbox shows what github.com would: `html_url`s lead there."""
-EVENTS = ("issue_comment", "issues", "pull_request", "pull_request_review_comment")
 
 _ACCOUNT_URLS = {
     "followers_url": "/followers",
@@ -180,14 +179,40 @@ class GithubWire:
             "html_url": f"{self.web}/apps/{slug}",
             "created_at": "2024-01-01T00:00:00Z",
             "updated_at": "2024-01-01T00:00:00Z",
-            "permissions": dict(APP_PERMISSIONS),
-            "events": list(EVENTS),
+            "permissions": dict(self.settings.permissions),
+            "events": list(self.settings.events),
         }
 
     def installation(self) -> JsonObject:
         """As webhook payloads name it."""
         number = self.settings.installation_id
         return {"id": number, "node_id": node_id("MDIz", number)}
+
+    def full_installation(self, owner: Account) -> JsonObject:
+        """As REST shows it: on whose repositories, with which permissions."""
+        settings, number, made = self.settings, self.settings.installation_id, "2024-01-01T00:00:00Z"
+        return {
+            "id": number,
+            "account": self.account(owner),
+            "repository_selection": "all",
+            "access_tokens_url": f"{self.api}/app/installations/{number}/access_tokens",
+            "repositories_url": f"{self.api}/installation/repositories",
+            "html_url": f"{self.web}/settings/installations/{number}",
+            "app_id": settings.app_id,
+            "client_id": settings.client_id,
+            "app_slug": settings.app_slug,
+            "target_id": owner.id,
+            "target_type": owner.type.value,
+            "permissions": dict(settings.granted),
+            "events": list(settings.events),
+            "created_at": made,
+            "updated_at": made,
+            "single_file_name": None,
+            "has_multiple_single_files": False,
+            "single_file_paths": [],
+            "suspended_by": self.account(owner) if settings.suspended else None,
+            "suspended_at": made if settings.suspended else None,
+        }
 
     def grant(self, grant: Grant, repositories: list[Repository]) -> JsonObject:
         """An installation token; `repositories` are listed only if the token is limited to some."""

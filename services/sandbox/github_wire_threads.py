@@ -6,6 +6,7 @@ The same rule as in `github_wire`: every required field is there, and empty wher
 from __future__ import annotations
 
 from collections import Counter
+from urllib.parse import quote
 
 from services.sandbox.github_domain import (
     Comment,
@@ -16,6 +17,7 @@ from services.sandbox.github_domain import (
     ReactionContent,
     Repository,
     Thread,
+    stable_id,
 )
 from services.sandbox.github_state import GithubState
 from services.sandbox.github_wire import GithubWire, JsonObject, moment, node_id
@@ -41,7 +43,7 @@ class GithubThreadWire:
             "events_url": f"{url}/events",
             "timeline_url": f"{url}/timeline",
             **self._common(thread),
-            "state_reason": None,
+            "state_reason": thread.state_reason or None,
             "comments": len(self._state.comments(thread, CommentKind.CONVERSATION)),
             "reactions": self._rollup(url, thread.id),
             "performed_via_github_app": None,
@@ -171,8 +173,8 @@ class GithubThreadWire:
             "body": thread.body or None,
             "user": self._wire.account(thread.by.account),
             "author_association": thread.by.association.value,
-            "labels": [],
-            "state": "open",
+            "labels": [self._label(thread, name) for name in thread.labels],
+            "state": "open" if thread.open else "closed",
             "locked": False,
             "active_lock_reason": None,
             "assignee": None,
@@ -180,7 +182,19 @@ class GithubThreadWire:
             "milestone": None,
             "created_at": moment(thread.created_at),
             "updated_at": moment(self._state.updated_at(thread)),
-            "closed_at": None,
+            "closed_at": None if thread.open else moment(self._state.updated_at(thread)),
+        }
+
+    def _label(self, thread: Thread, name: str) -> JsonObject:
+        number = stable_id(f"{thread.repository.full_name}/{name}")
+        return {
+            "id": number,
+            "node_id": node_id("LA", number),
+            "url": f"{self._repository_url(thread)}/labels/{quote(name)}",
+            "name": name,
+            "description": None,
+            "color": "ededed",
+            "default": False,
         }
 
     def _rollup(self, url: str, subject_id: int) -> JsonObject:

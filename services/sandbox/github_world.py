@@ -10,6 +10,7 @@ from aiohttp import web
 
 from services.sandbox.github_auth import GithubAuth
 from services.sandbox.github_domain import Account, AccountType, Association, Byline, Comment
+from services.sandbox.github_git import GithubGit
 from services.sandbox.github_hooks import RECEIVER_SECONDS_MAX, GithubHooks
 from services.sandbox.github_http import PrimaryLimit
 from services.sandbox.github_state import GithubState
@@ -33,6 +34,7 @@ class GithubWorld:
         # An App's bot is no member of anything.
         self.bot = Byline(Account(settings.bot_login, AccountType.BOT), Association.NONE, via_app=True)
         self.state = GithubState(clock, first_id=first_id)
+        self.git = GithubGit(clock)
         self.auth = GithubAuth(settings, clock)
         self.limit = PrimaryLimit(settings.rate_limit_per_hour, clock)
         self.hooks = GithubHooks(settings, self.state)

@@ -57,9 +57,12 @@ class Typed:
 
 @dataclass(frozen=True, slots=True)
 class VendorPage:
-    """`thread` gives None for a path it does not know; `say` raises ValueError with a readable reason."""
+    """`author` and the first of `standings` are what the form begins with. `thread` gives None for a path it
+    does not know; `say` raises ValueError with a readable reason.
+    """
 
     vendor: str
+    author: str
     standings: Sequence[str]
     threads: Callable[[], Sequence[ThreadPage]]
     thread: Callable[[str], ThreadPage | None]
@@ -147,7 +150,7 @@ def _form(vendor: VendorPage, thread: ThreadPage, body: str = "") -> str:
         f'<form method="post" action="{_address(vendor.vendor, thread.path)}">'
         f'<label>Comment<textarea name="body" rows="4" required autofocus>{escape(body)}</textarea></label>'
         f'<label>In<select name="place">{places}</select></label>'
-        f'<label>As<input name="author" value="octocat" maxlength="39"></label>'
+        f'<label>As<input name="author" value="{escape(vendor.author)}" maxlength="39"></label>'
         f'<label>Standing<select name="standing">{standings}</select></label>'
         f"<button>Comment</button></form>"
     )

@@ -9,7 +9,7 @@ import asyncio
 import itertools
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -64,7 +64,7 @@ class Courier:
         self._ids = itertools.count(first_id)
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
         self._log: deque[Delivery] = deque(maxlen=DELIVERIES_MAX)
-        self._pending: set[asyncio.Task[Delivery]] = set()
+        self._pending: set[asyncio.Task[object]] = set()
         self._http: aiohttp.ClientSession | None = None
 
     @asynccontextmanager
@@ -88,10 +88,16 @@ class Courier:
 
     def deliver_later(self, letter: Letter) -> None:
         """Deliver in the background, in no promised order: vendors promise none."""
-        if len(self._pending) < PENDING_MAX:
-            task = asyncio.create_task(self.deliver(letter))
-            self._pending.add(task)
-            task.add_done_callback(self._pending.discard)
+        self.later(self.deliver(letter))
+
+    def later(self, work: Coroutine[object, object, object]) -> None:
+        """Do something in the background, a vendor's retries for example; beyond PENDING_MAX it is lost."""
+        if len(self._pending) >= PENDING_MAX:
+            work.close()
+            return
+        task = asyncio.create_task(work)
+        self._pending.add(task)
+        task.add_done_callback(self._pending.discard)
 
     async def deliver(self, letter: Letter) -> Delivery:
         """One attempt; redirects are not followed. Never raises for what the receiver does."""

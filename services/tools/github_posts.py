@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 
+from aucert.astra.v1.thread_post_pb2 import ThreadPost
 from aucert.common.v1.thread_pb2 import (
     GIT_HUB_ITEM_KIND_ISSUE_COMMENT,
     GIT_HUB_ITEM_KIND_REVIEW_COMMENT,
     GitHubThread,
+    ThreadAddress,
 )
+from aucert.tools.v1.thread_service_pb2 import FetchThreadRequest, FetchThreadResponse
 from services.tools.github_client import GitHubClient
-from services.tools.threads import Posted, marker
+from services.tools.poster import ThreadNotFetched
+from services.tools.threads import Posted, marker, split_markdown
 from services.tools.vendor_errors import VendorUnavailable
 
 BODY_CHARS_MAX = 65_536
@@ -23,28 +27,34 @@ CLOCK_SKEW = timedelta(minutes=2)
 class GitHubPosts:
     """Speaks in GitHub threads. Raises the errors of `vendor_errors`."""
 
-    def __init__(self, github: GitHubClient) -> None:
+    def __init__(self, github: GitHubClient, *, settle_seconds: float = 0.0) -> None:
+        self.settle_seconds = settle_seconds
         self._github = github
 
-    async def post(self, thread: GitHubThread, thread_post_id: str, text: str) -> Posted:
+    def parts(self, text: str) -> list[str]:
+        """GitHub reads Markdown as it is."""
+        return [part.text for part in split_markdown(text, TEXT_CHARS_MAX)]
+
+    async def post(self, address: ThreadAddress, post: ThreadPost) -> Posted:
         """Post once. After VendorUnavailable it may be there or not: look before posting again."""
-        body = f"{text}\n\n{marker(thread_post_id)}"
+        thread = address.github
+        body = f"{post.text}\n\n{marker(post.thread_post_id)}"
         path = _comments(thread)
         if thread.review_comment_id:
             path += f"/{thread.review_comment_id}/replies"
         answer = await self._github.request(thread.installation_id, "POST", path, json={"body": body})
         return _posted(answer)
 
-    async def find(
-        self, thread: GitHubThread, thread_post_id: str, *, since: datetime | None
-    ) -> Posted | None:
-        """Look for a post by its marker among the comments since a time (None: all).
+    async def find(self, address: ThreadAddress, post: ThreadPost) -> Posted | None:
+        """Look for a post by its marker among the comments since it was written down.
 
         The id in a marker is ours and unguessable: whoever quotes it had read the post.
         """
+        thread = address.github
         params: dict[str, str | int] = {"per_page": PAGE_SIZE}
-        if since is not None:
-            params["since"] = (since - CLOCK_SKEW).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        if post.HasField("created_time"):
+            since = post.created_time.ToDatetime(UTC) - CLOCK_SKEW
+            params["since"] = since.strftime("%Y-%m-%dT%H:%M:%SZ")
         if thread.review_comment_id:
             params |= {"sort": "created", "direction": "asc"}
         for page in range(1, PAGES_MAX + 1):
@@ -52,19 +62,30 @@ class GitHubPosts:
                 thread.installation_id, "GET", _comments(thread), params={**params, "page": page}
             )
             for comment in comments:
-                if marker(thread_post_id) in (comment.get("body") or ""):
+                if marker(post.thread_post_id) in (comment.get("body") or ""):
                     return _posted(comment)
             if len(comments) < PAGE_SIZE:
                 return None
         raise VendorUnavailable("The thread is too long to be searched for an earlier post.")
 
-    async def acknowledge(self, thread: GitHubThread) -> None:
+    async def acknowledge(self, address: ThreadAddress) -> None:
         """React with eyes to what the person wrote; GitHub keeps one such reaction."""
+        thread = address.github
         comments = {GIT_HUB_ITEM_KIND_ISSUE_COMMENT: "issues", GIT_HUB_ITEM_KIND_REVIEW_COMMENT: "pulls"}
         kind = comments.get(thread.item_kind)
         item = f"{kind}/comments/{thread.item_id}" if kind else f"issues/{thread.number}"
         path = f"/repos/{thread.repository}/{item}/reactions"
         await self._github.request(thread.installation_id, "POST", path, json={"content": "eyes"})
+
+    async def resolve(self, address: ThreadAddress) -> bool:
+        """An issue's or pull request's state is not ours to touch."""
+        del address
+        return False
+
+    async def fetch(self, request: FetchThreadRequest) -> FetchThreadResponse:
+        """GitHub's webhooks bring the whole of what is asked."""
+        del request
+        raise ThreadNotFetched
 
 
 def _comments(thread: GitHubThread) -> str:

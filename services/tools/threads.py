@@ -68,7 +68,7 @@ def _cut(text: str, fence: str, chars_max: int) -> tuple[int, str]:
         if not line.endswith("\n"):
             break  # a line that the limit cuts is no place to stop
         place += len(line)
-        fence = _next_fence(line, fence)
+        fence = next_fence(line, fence)
         rank = 0 if fence else 2 if not line.strip() else 1
         if rank >= best_rank or place - best > chars_max // 2 > best:
             best, best_rank, best_fence = place, rank, fence
@@ -77,11 +77,11 @@ def _cut(text: str, fence: str, chars_max: int) -> tuple[int, str]:
 
 def _fence_after(text: str, fence: str) -> str:
     for line in LINE.findall(text):
-        fence = _next_fence(line, fence)
+        fence = next_fence(line, fence)
     return fence
 
 
-def _next_fence(line: str, fence: str) -> str:
+def next_fence(line: str, fence: str) -> str:
     """The fence that is open after a line, as the line that reopens it; empty: none."""
     found = FENCE.match(line)
     if not found:

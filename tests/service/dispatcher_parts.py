@@ -10,6 +10,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from aucert.astra.v1 import (
     agent_pb2,
     agent_service_pb2,
     agent_service_pb2_grpc,
+    budget_service_pb2,
+    budget_service_pb2_grpc,
     principal_pb2,
     principal_service_pb2,
     principal_service_pb2_grpc,
@@ -34,12 +37,19 @@ from aucert.common.v1.scope_pb2 import Scope
 from aucert.dispatcher.v1.delivery_pb2 import Delivery, Header
 from aucert.dispatcher.v1.dispatcher_service_pb2_grpc import DispatcherServiceStub
 from aucert.models.v1 import model_pb2, model_service_pb2, model_service_pb2_grpc
-from aucert.tools.v1 import thread_service_pb2, thread_service_pb2_grpc
+from aucert.tools.v1 import (
+    catch_up_service_pb2,
+    catch_up_service_pb2_grpc,
+    drive_changes_service_pb2,
+    drive_changes_service_pb2_grpc,
+    thread_service_pb2,
+    thread_service_pb2_grpc,
+)
 from services.astra.principals import PRINCIPALS
 from services.astra.seed import DEFAULT_TENANT_ID
 from services.common.caller import Principal
 from services.common.channels import connect
-from services.common.errors import NotFound, ServiceError, Unauthenticated
+from services.common.errors import NotFound, ServiceError, Unauthenticated, Unavailable
 from services.common.identity import token_digest
 from services.common.server import Registration, serve
 from services.dispatcher.domain import Bell
@@ -48,6 +58,15 @@ from services.dispatcher.settings import DispatcherSettings
 
 SAMPLES = Path(__file__).parents[1] / "samples" / "github"
 SECRET = "webhook-secret"
+CONTAINERS = (
+    "github:acme/shop",
+    "slack:t0acme/c0shop",
+    "slack:t0acme/im",
+    "plane:45b87d89-0ce0-4d6f-8903-4070f1c67f1b",
+    "google-drive:folder/1FolderId",
+)
+HANDLED = ("github", "slack", "plane", "google-drive")
+AGENT_ID = str(uuid.UUID(int=7))
 REPOSITORY_ID = str(uuid.UUID(int=42))
 MODELS = {"rehearsal": "R0", "kimi": "K26", "opus": "O47"}
 SETTLED_SECONDS = 15
@@ -66,19 +85,36 @@ class World(
     agent_service_pb2_grpc.AgentServiceServicer,
     repository_service_pb2_grpc.RepositoryServiceServicer,
     task_run_service_pb2_grpc.TaskRunServiceServicer,
+    budget_service_pb2_grpc.BudgetServiceServicer,
     model_service_pb2_grpc.ModelServiceServicer,
     thread_service_pb2_grpc.ThreadServiceServicer,
+    catch_up_service_pb2_grpc.CatchUpServiceServicer,
+    drive_changes_service_pb2_grpc.DriveChangesServiceServicer,
 ):
     """Astra, models and tools as the dispatcher sees them. `failing`: method name to what it answers."""
 
     tenants: dict[str, str] = field(default_factory=lambda: {"default": DEFAULT_TENANT_ID})
     runs: dict[str, task_run_pb2.TaskRun] = field(default_factory=dict)
     stops: list[task_run_service_pb2.RequestStopRequest] = field(default_factory=list)
-    acknowledged: list[int] = field(default_factory=list)
+    raises: list[budget_service_pb2.RaiseCapsRequest] = field(default_factory=list)
+    acknowledged: list[int | str] = field(default_factory=list)
+    fetched: list[thread_service_pb2.FetchThreadRequest] = field(default_factory=list)
+    scanned: list[catch_up_service_pb2.ScanContainerRequest] = field(default_factory=list)
+    missed: list[catch_up_service_pb2.ScanContainerResponse] = field(default_factory=list)
+    readings: dict[str, list[catch_up_service_pb2.ScanContainerResponse]] = field(default_factory=dict)
+    channels: dict[str, drive_changes_service_pb2.RegisterChannelRequest] = field(default_factory=dict)
+    channel_life: timedelta = timedelta(days=1)
+    refused_addresses: set[str] = field(default_factory=set)
+    stopped: list[str] = field(default_factory=list)
+    signing_keys: dict[str, str] = field(default_factory=dict)
+    keys_asked: int = 0
+    talks: dict[str, thread_service_pb2.FetchThreadResponse] = field(default_factory=dict)
+    failed: list[str] = field(default_factory=list)
     failing: dict[str, ServiceError] = field(default_factory=dict)
 
     def _may_fail(self, method: str) -> None:
         if method in self.failing:
+            self.failed.append(method)
             raise self.failing[method]
 
     async def AuthenticatePrincipal(self, request, context):
@@ -96,14 +132,57 @@ class World(
 
     async def ListAgents(self, request, context):
         self._may_fail("ListAgents")
-        handle = agent_pb2.Handle(source="github", name="atlas")
-        return agent_service_pb2.ListAgentsResponse(agents=[agent_pb2.Agent(slug="atlas", handles=[handle])])
+        handles = [agent_pb2.Handle(source=source, name="atlas") for source in HANDLED]
+        return agent_service_pb2.ListAgentsResponse(
+            agents=[agent_pb2.Agent(agent_id=AGENT_ID, slug="atlas", handles=handles)]
+        )
 
     async def GetRepository(self, request, context):
-        if "acme/shop" not in (request.slug, request.source_container.removeprefix("github:")):
+        if request.slug != "acme/shop" and request.source_container not in CONTAINERS:
             raise NotFound("No repository has this name.", reason="REPOSITORY_NOT_FOUND")
         found = repository_pb2.Repository(repository_id=REPOSITORY_ID, slug="acme/shop")
         return repository_service_pb2.GetRepositoryResponse(repository=found)
+
+    async def ListRepositories(self, request, context):
+        found = repository_pb2.Repository(repository_id=REPOSITORY_ID, source_containers=CONTAINERS)
+        return repository_service_pb2.ListRepositoriesResponse(repositories=[found])
+
+    async def ScanContainer(self, request, context):
+        self._may_fail("ScanContainer")
+        self.scanned.append(request)
+        if self.missed and request.container == "slack:t0acme/c0shop":
+            return self.missed.pop(0)
+        if self.readings.get(request.container):
+            return self.readings[request.container].pop(0)
+        return catch_up_service_pb2.ScanContainerResponse(next_cursor=request.cursor or "0")
+
+    async def RegisterChannel(self, request, context):
+        self._may_fail("RegisterChannel")
+        if request.address in self.refused_addresses:
+            raise Unavailable("Google does not like the address.", reason="VENDOR_UNAVAILABLE")
+        self.channels[request.channel_id] = request
+        response = drive_changes_service_pb2.RegisterChannelResponse(
+            resource_id=f"resource-{len(self.channels)}", watches_log=not request.file_id
+        )
+        response.expiration_time.FromDatetime(datetime.now(UTC) + self.channel_life)
+        return response
+
+    async def StopChannel(self, request, context):
+        self._may_fail("StopChannel")
+        self.stopped.append(request.channel_id)
+        return drive_changes_service_pb2.StopChannelResponse()
+
+    async def ListSigningKeys(self, request, context):
+        self._may_fail("ListSigningKeys")
+        self.keys_asked += 1
+        response = drive_changes_service_pb2.ListSigningKeysResponse(
+            keys=[
+                drive_changes_service_pb2.SigningKey(key_id=key_id, public_key_pem=pem)
+                for key_id, pem in self.signing_keys.items()
+            ]
+        )
+        response.expiration_time.FromDatetime(datetime.now(UTC) + timedelta(hours=1))
+        return response
 
     async def ResolveModel(self, request, context):
         self._may_fail("ResolveModel")
@@ -131,9 +210,20 @@ class World(
         self.stops.append(request)
         return task_run_service_pb2.RequestStopResponse()
 
+    async def RaiseCaps(self, request, context):
+        self._may_fail("RaiseCaps")
+        self.raises.append(request)
+        return budget_service_pb2.RaiseCapsResponse()
+
     async def Acknowledge(self, request, context):
-        self.acknowledged.append(request.address.github.item_id)
+        self.acknowledged.append(request.address.github.item_id or request.address.slack.item_ts)
         return thread_service_pb2.AcknowledgeResponse()
+
+    async def FetchThread(self, request, context):
+        self._may_fail("FetchThread")
+        self.fetched.append(request)
+        plane = request.address.plane
+        return self.talks[request.address.slack.item_ts or plane.comment_id or plane.work_item_id]
 
 
 @asynccontextmanager
@@ -146,8 +236,11 @@ async def serving(world: World) -> AsyncIterator[str]:
             ("astra.v1", "AgentService", agent_service_pb2_grpc),
             ("astra.v1", "RepositoryService", repository_service_pb2_grpc),
             ("astra.v1", "TaskRunService", task_run_service_pb2_grpc),
+            ("astra.v1", "BudgetService", budget_service_pb2_grpc),
             ("models.v1", "ModelService", model_service_pb2_grpc),
             ("tools.v1", "ThreadService", thread_service_pb2_grpc),
+            ("tools.v1", "CatchUpService", catch_up_service_pb2_grpc),
+            ("tools.v1", "DriveChangesService", drive_changes_service_pb2_grpc),
         )
     ]
     async with serve(
@@ -216,7 +309,9 @@ async def until(look: Callable[[], Awaitable[Any]]) -> Any:
 
 
 @asynccontextmanager
-async def staged(urls: Any, *, secret: str = SECRET, app_id: str = "770001") -> AsyncIterator[Stage]:
+async def staged(
+    urls: Any, *, secret: str = SECRET, app_id: str = "770001", signing_secret: str = SECRET, **more: object
+) -> AsyncIterator[Stage]:
     """A dispatcher with its database and world. `urls` as the fixture `database_urls` gives them."""
     async with AsyncExitStack() as stack:
         world, ringer = World(), RecordingRinger()
@@ -233,6 +328,9 @@ async def staged(urls: Any, *, secret: str = SECRET, app_id: str = "770001") -> 
                 "GITHUB_WEBHOOK_SECRET": secret,
                 "GITHUB_APP_ID": app_id,
                 "GITHUB_APP_SLUG": "astra-atlas",
+                "SLACK_SIGNING_SECRET": signing_secret,
+                "PLANE_WEBHOOK_SECRET": SECRET,
+                **more,
             }
         )
         server = await stack.enter_async_context(running(settings, ringer=ringer))

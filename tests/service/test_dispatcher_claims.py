@@ -1,5 +1,6 @@
 """How a workflow gets the events of its thread, and who rings it when a ring was lost."""
 
+import uuid
 from datetime import timedelta
 
 import grpc
@@ -9,6 +10,8 @@ from aucert.dispatcher.v1.dispatcher_service_pb2 import (
     CancelTaskRequest,
     ClaimNextEventRequest,
     CreateTaskRequest,
+    IngestWebhooksRequest,
+    RingThreadsRequest,
     SendMessageRequest,
 )
 from services.common import metadata
@@ -16,7 +19,7 @@ from services.common.database import Database
 from services.common.errors import from_rpc
 from services.dispatcher.sweep import Sweep
 from services.dispatcher.thread_store import ThreadStore
-from tests.service.dispatcher_parts import RecordingRinger, staged
+from tests.service.dispatcher_parts import RecordingRinger, payload, staged, webhook
 
 
 @pytest.fixture
@@ -143,3 +146,34 @@ async def test_the_sweep_leaves_fresh_events_to_their_own_ring(stage, threads):
 
     assert 0 == await Sweep(threads, ringer, left_over_after=timedelta(minutes=1)).once()
     assert [] == ringer.rung
+
+
+async def test_threads_are_rung_on_request_and_those_of_other_tenants_are_not(stage):
+    runs = [await task(stage), await task(stage)]
+    stage.ringer.rung.clear()
+    request = RingThreadsRequest(thread_ids=[run.thread_id for run in runs])
+
+    await stage.gateway.RingThreads(request, metadata=[(metadata.TENANT, str(uuid.uuid4()))])
+    assert [] == stage.ringer.rung
+    await stage.operator.RingThreads(request)
+    assert sorted(run.workflow_id for run in runs) == sorted(stage.ringer.rung)
+
+
+async def test_a_raise_is_an_event_without_runs_told_to_astra_once_with_who_asks(stage):
+    hook = webhook(payload(body="/atlas raise $2.50"))
+    response = await stage.gateway.IngestWebhooks(IngestWebhooksRequest(deliveries=[hook, hook]))
+    await stage.settled(response.results[0].delivery_id)
+
+    (event,) = await stage.rows("SELECT id::text, thread_id::text, seq, kind, author FROM thread_events")
+    (told,) = stage.world.raises
+    assert ("raise", {}) == (event["kind"], stage.world.runs)
+    assert (event["thread_id"], event["seq"], 2_500_000, f"github:{event['author']['external_id']}") == (
+        told.thread_id,
+        told.before_thread_seq,
+        told.add_usd_micros,
+        told.identity,
+    )
+    assert event["author"]["external_id"].isdecimal()
+    claimed = await claim(stage, event["thread_id"])
+    assert (event["id"], []) == (claimed.thread_event_id, list(claimed.task_run_ids))
+    assert 1 == len(stage.ringer.rung) == len(stage.world.raises)

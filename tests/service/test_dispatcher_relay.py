@@ -389,6 +389,7 @@ async def test_a_stop_reaches_the_runs_before_it_and_makes_none(stage):
 
     (stop,) = stage.world.stops
     (run,) = stage.world.runs.values()
+    assert run.requester_trusted
     assert (run.thread_id, 2, "", "maria") == (
         stop.thread_id,
         stop.before_thread_seq,

@@ -46,6 +46,7 @@ async def test_a_task_is_committed_recorded_and_rung_when_it_is_answered(stage):
         run.requester,
     )
     assert "manual" == run.address.WhichOneof("address")
+    assert run.requester_trusted
     assert [created.workflow_id] == stage.ringer.rung
     assert ["done"] == [row["status"] for row in await stage.rows("SELECT status FROM webhook_deliveries")]
 

@@ -8,7 +8,7 @@ import hmac
 import json
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar, cast
 
@@ -295,6 +295,56 @@ async def test_revoked_tokens_are_answered_as_github_answers_bad_credentials(sta
         "documentation_url": "https://docs.github.com/rest",
         "status": "401",
     }
+
+
+# What the App asks about itself
+
+
+async def test_the_app_reads_what_it_is_and_where_it_is_installed(stage: Stage) -> None:
+    apps = stage.app().rest.apps
+
+    app = (await apps.async_get_authenticated()).parsed_data
+    (installation,) = (await apps.async_list_installations()).parsed_data
+    of_repository = (await apps.async_get_repo_installation("acme", "rocket")).parsed_data
+
+    assert app is not None
+    assert (app.slug, set(app.events)) == ("astra-atlas", set(installation.events))
+    assert (installation.id, installation.app_id) == (INSTALLATION_ID, APP_ID)
+    assert of_repository.id == INSTALLATION_ID
+    assert isinstance(of_repository.account, models.SimpleUser)
+    assert of_repository.account.login == "acme"
+    assert of_repository.permissions.issues == "write"
+
+
+async def test_the_hooks_configuration_shows_a_secret_as_stars(stage: Stage) -> None:
+    config = (await stage.app().rest.apps.async_get_webhook_config_for_app()).parsed_data
+
+    assert (config.url, config.content_type, config.secret) == (stage.receiver.url, "json", "********")
+
+
+async def test_an_app_that_is_installed_nowhere_gets_no_token(key: rsa.RSAPrivateKey) -> None:
+    server = SandboxServer(SandboxSettings(replace(settings(key), installed=False)))
+    base = await server.start()
+    app = client(base, AppAuthStrategy(APP_ID, private_pem(key)), ANSWER_SECONDS)
+
+    assert (await app.rest.apps.async_list_installations()).parsed_data == []
+    with pytest.raises(RequestFailed) as refused:
+        await app.rest.apps.async_create_installation_access_token(INSTALLATION_ID)
+    assert refused.value.response.status_code == 404
+    await server.stop()
+
+
+async def test_a_suspended_installation_says_so_and_gets_no_token(key: rsa.RSAPrivateKey) -> None:
+    server = SandboxServer(SandboxSettings(replace(settings(key), suspended=True)))
+    base = await server.start()
+    app = client(base, AppAuthStrategy(APP_ID, private_pem(key)), ANSWER_SECONDS)
+
+    (installation,) = (await app.rest.apps.async_list_installations()).parsed_data
+    assert installation.suspended_at is not None
+    with pytest.raises(RequestFailed) as refused:
+        await app.rest.apps.async_create_installation_access_token(INSTALLATION_ID)
+    assert refused.value.response.status_code == 403
+    await server.stop()
 
 
 # Threads, comments, reactions

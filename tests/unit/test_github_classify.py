@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.dispatcher import convert
-from services.dispatcher.addressing import addressed_agent, asks_to_stop, model_tags, own_words
-from services.dispatcher.domain import EventKind, Found, Ignored, IgnoredReason
+from services.dispatcher.addressing import addressed_agent, command, model_tags, own_words
+from services.dispatcher.domain import Command, EventKind, Found, Ignored, IgnoredReason, RegisteredRepository
 from services.dispatcher.sources import github
-from services.dispatcher.sources.github import GitHubApp, RegisteredRepository, Surroundings
+from services.dispatcher.sources.github import GitHubApp, Surroundings
 from services.dispatcher.sources.github_description import DESCRIPTION_BYTES_MAX, describe
 from services.dispatcher.sources.github_payload import Act
 
@@ -175,11 +175,16 @@ def test_only_the_authors_own_words_address_an_agent(body, addressed):
     ],
 )
 def test_stop_is_stop_only_when_it_stands_alone(body, stop):
-    assert stop == asks_to_stop(own_words(body), HANDLES)
+    assert stop == (command(own_words(body), HANDLES) is Command.STOP)
 
 
 def test_a_stop_is_found_as_such():
     assert EventKind.STOP is found(comment__body="@atlas stop").event.kind
+
+
+def test_a_raise_is_found_as_such():
+    event = found(comment__body="@atlas raise $2").event
+    assert (EventKind.RAISE, 2_000_000) == (event.kind, event.raise_usd_micros)
 
 
 def test_tags_are_the_bracketed_words_outside_code_and_links():
@@ -190,7 +195,7 @@ def test_tags_are_the_bracketed_words_outside_code_and_links():
 
 def test_without_agents_nobody_is_addressed():
     assert addressed_agent("@atlas", {}) is None
-    assert not asks_to_stop("@atlas stop", {})
+    assert command("@atlas stop", {}) is None
 
 
 @given(st.text(alphabet="`~@atlas/ \n>[]x<!-", max_size=400))
@@ -226,7 +231,7 @@ def test_the_longest_text_is_read_at_once_whatever_it_is(text):
     for _ in range(TIMES):
         for words in (text, own_words(text)):
             addressed_agent(words, HANDLES)
-            asks_to_stop(words, HANDLES)
+            command(words, HANDLES)
             model_tags(words)
     told = act("review_comment_created", comment__body=text, comment__diff_hunk=text)
     for _ in range(TIMES):
@@ -234,7 +239,7 @@ def test_the_longest_text_is_read_at_once_whatever_it_is(text):
 
 
 def test_a_stop_with_much_around_it_is_none():
-    assert not asks_to_stop("@atlas " + " " * 200 + "stop", HANDLES)
+    assert command("@atlas " + " " * 200 + "stop", HANDLES) is None
 
 
 @pytest.mark.parametrize(
@@ -255,6 +260,16 @@ def test_a_stop_with_much_around_it_is_none():
 )
 def test_what_starts_nothing_says_why(changes, expected):
     assert expected == reason(**changes)
+
+
+@pytest.mark.parametrize(
+    ("association", "trusted"),
+    [("OWNER", True), ("MEMBER", True), ("COLLABORATOR", True), ("CONTRIBUTOR", False), ("NONE", False)],
+)
+def test_only_who_was_let_in_is_trusted(association, trusted):
+    around = Surroundings(HERE.app, HANDLES, RegisteredRepository("repository", open_to_all=True))
+    event = found(around=around, comment__author_association=association).event
+    assert trusted is event.author.trusted
 
 
 def test_samples_of_others_start_nothing():

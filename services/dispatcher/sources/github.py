@@ -1,33 +1,55 @@
 """GitHub: which deliveries are genuine, whose turn they wait for, and which events they hold.
 
-Everything here is a function of values. `classify` is told the agents and the registered repository; the
-caller fetches them.
+A webhook tells all there is to know of an act, so only the agents and the registered repository are looked
+up. Everything outside `GitHubSource` is a function of values.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
+from http import HTTPStatus
 
-from services.dispatcher.addressing import addressed_agent, asks_to_stop, model_tags, own_words
+from services.dispatcher.addressing import addressed_agent, command, model_tags, own_words
 from services.dispatcher.domain import (
+    MODELS_MAX,
+    MODELS_WITHOUT_STANDING_MAX,
+    OPERATION_DEFAULT,
+    Command,
+    Content,
     Event,
     EventKind,
     Found,
     Ignored,
     IgnoredReason,
     Json,
+    RegisteredRepository,
     SourceName,
+    SourceState,
     ThreadRef,
 )
+from services.dispatcher.lookups import Lookups
+from services.dispatcher.raising import or_raise
 from services.dispatcher.sources import github_payload
 from services.dispatcher.sources.github_description import describe
 from services.dispatcher.sources.github_payload import EVENT_HEADER, Act, ItemKind
+from services.dispatcher.sources.source import (
+    Answered,
+    Genuine,
+    Refused,
+    Verdict,
+    off_reason,
+    signature_invalid,
+)
 
 DELIVERY_HEADER = "x-github-delivery"
+DELIVERY_ID_CHARS_MAX = 200
 PING = "ping"
+PONG = Answered("application/json", b'{"pong": true}')
 SIGNATURE_HEADER = "x-hub-signature-256"
 KEPT_HEADERS = frozenset(
     {
@@ -40,8 +62,8 @@ KEPT_HEADERS = frozenset(
 )
 STANDING = frozenset({"OWNER", "MEMBER", "COLLABORATOR", "CONTRIBUTOR"})
 """Associations whose authors may start runs anywhere; all others need the open start policy."""
-MODELS_MAX = 8
-MODELS_WITHOUT_STANDING_MAX = 1
+TRUSTED = STANDING - {"CONTRIBUTOR"}
+"""Associations that somebody of the repository gave: a merged change alone opens no other repository."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +75,6 @@ class GitHubApp:
 
 
 @dataclass(frozen=True, slots=True)
-class RegisteredRepository:
-    """The repository of this installation that an act is about. `open_to_all`: standing is not asked for."""
-
-    repository_id: str
-    open_to_all: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Surroundings:
     """What classification must know besides the act. `handles`: lower-case handle to agent slug."""
 
@@ -69,12 +83,53 @@ class Surroundings:
     repository: RegisteredRepository | None
 
 
+class GitHubSource:
+    """GitHub's webhooks to our App. `secret` is the webhooks'; the App's private key is not needed here."""
+
+    def __init__(self, app: GitHubApp, secret: str) -> None:
+        missing = off_reason({"GITHUB_WEBHOOK_SECRET": secret, "GITHUB_APP_ID": app.app_id})
+        self.state = SourceState(SourceName.GITHUB, "GitHub", missing)
+        self._app = app
+        self._secret = secret
+
+    async def admit(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> Verdict:
+        """Check the signature; a ping needs no keeping. GitHub signs no time, so `now` says nothing."""
+        del now
+        if not is_genuine(self._secret, headers, body):
+            return signature_invalid("X-Hub-Signature-256")
+        if headers.get(EVENT_HEADER) == PING:
+            return PONG
+        external_id = headers.get(DELIVERY_HEADER, "")
+        if not 0 < len(external_id) <= DELIVERY_ID_CHARS_MAX:
+            detail = "X-GitHub-Delivery is missing or too long."
+            return Refused(HTTPStatus.BAD_REQUEST, "DELIVERY_ID_MISSING", detail)
+        kept = {name: value for name, value in headers.items() if name in KEPT_HEADERS}
+        return Genuine(external_id, order_key(headers, body), kept)
+
+    async def find(self, content: Content, lookups: Lookups) -> list[Found] | Ignored:
+        """At most one event: a webhook tells of one act."""
+        act = read(content.headers, content.body)
+        if isinstance(act, Ignored):
+            return act
+        if unread := by_a_machine(act, self._app):  # each answer of ours comes back: nothing is asked for it
+            return unread
+        handles, repository = await asyncio.gather(
+            lookups.handles(SourceName.GITHUB), lookups.repository_of(container(act))
+        )
+        found = classify(act, Surroundings(self._app, handles, repository))
+        return found if isinstance(found, Ignored) else [found]
+
+
 def is_genuine(secret: str, headers: Mapping[str, str], body: bytes) -> bool:
     """Whether the signature over the raw body was made with the secret. An empty secret proves nothing."""
     if not secret:
         return False
-    expected = "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
-    return hmac.compare_digest(expected.encode(), headers.get(SIGNATURE_HEADER, "").encode())
+    return hmac.compare_digest(signature(secret, body).encode(), headers.get(SIGNATURE_HEADER, "").encode())
+
+
+def signature(secret: str, body: bytes) -> str:
+    """What GitHub sends as SIGNATURE_HEADER with this body."""
+    return "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
 
 
 def order_key(headers: Mapping[str, str], body: bytes) -> str:
@@ -103,12 +158,10 @@ def classify(act: Act, around: Surroundings) -> Found | Ignored:
 
     Our own words and those of other bots come first: they must not start anything whatever they say.
     """
+    if unread := by_a_machine(act, around.app):
+        return unread
     words = own_words(act.text)
     agent = addressed_agent(words, around.handles)
-    if _is_ours(act, around.app):
-        return Ignored(IgnoredReason.SELF_AUTHORED)
-    if act.author_is_bot:
-        return Ignored(IgnoredReason.BOT_AUTHORED)
     if agent is None:
         return Ignored(IgnoredReason.NOT_ADDRESSED)
     if around.repository is None:
@@ -116,12 +169,18 @@ def classify(act: Act, around: Surroundings) -> Found | Ignored:
     has_standing = act.author.standing in STANDING
     if not has_standing and not around.repository.open_to_all:
         return Ignored(IgnoredReason.AUTHOR_WITHOUT_STANDING)
-    stop = asks_to_stop(words, around.handles)
     return Found(
-        event=_event(act, agent, around.repository, EventKind.STOP if stop else EventKind.MESSAGE),
+        event=or_raise(_event(act, agent, around.repository, command(words, around.handles)), words),
         tags=model_tags(words),
         models_max=MODELS_MAX if has_standing else MODELS_WITHOUT_STANDING_MAX,
     )
+
+
+def by_a_machine(act: Act, app: GitHubApp) -> Ignored | None:
+    """Whether we ourselves or another bot wrote it; None: a person did."""
+    if _is_ours(act, app):
+        return Ignored(IgnoredReason.SELF_AUTHORED)
+    return Ignored(IgnoredReason.BOT_AUTHORED) if act.author_is_bot else None
 
 
 def _is_ours(act: Act, app: GitHubApp) -> bool:
@@ -130,14 +189,14 @@ def _is_ours(act: Act, app: GitHubApp) -> bool:
     return by_app or by_login
 
 
-def _event(act: Act, agent: str, repository: RegisteredRepository, kind: EventKind) -> Event:
+def _event(act: Act, agent: str, repository: RegisteredRepository, asked: Command | None) -> Event:
     address = _address(act)
     return Event(
         key=f"github:{act.kind}/{act.item_id}",
-        kind=kind,
+        kind=EventKind.STOP if asked is Command.STOP else EventKind.MESSAGE,
         source=SourceName.GITHUB,
         agent_slug=agent,
-        author=act.author,
+        author=replace(act.author, trusted=act.author.standing in TRUSTED),
         text=act.text,
         description=describe(act),
         address=address,
@@ -147,6 +206,7 @@ def _event(act: Act, agent: str, repository: RegisteredRepository, kind: EventKi
             address=address,
             workflow_path=workflow_path(act),
         ),
+        operation=asked.operation if asked else OPERATION_DEFAULT,
         repository_id=repository.repository_id,
         source_url=act.url,
     )

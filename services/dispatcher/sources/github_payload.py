@@ -200,3 +200,5 @@ _READERS: dict[str, tuple[str, Callable[[Payload], Act]]] = {
     "pull_request": ("opened", _pull_request),
     "pull_request_review_comment": ("created", _review_comment),
 }
+EVENTS = frozenset(_READERS)
+"""The webhook events that are read; an App subscribes to these."""

@@ -111,7 +111,7 @@ def event(tenant_id: str, key: str, content: Content) -> Event:
         kind=EventKind.STOP if is_stop else EventKind.MESSAGE,
         source=SourceName.MANUAL,
         agent_slug=request.agent_slug,
-        author=Author(login=request.requester),
+        author=Author(login=request.requester, trusted=True),  # they hold a token of the tenant
         text=words,
         description=words,
         address=json.loads(request.address),

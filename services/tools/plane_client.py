@@ -1,0 +1,190 @@
+"""Plane's REST API, first version, with the API key of the account we write as.
+
+One call here is one request: nothing is retried, and every failure is one of `vendor_errors`, without Plane's
+text and without what was sent. Plane's own SDK blocks its caller, so it is what the tests check this against.
+
+A key has sixty calls a minute for everything. After a refusal nothing is sent before the time Plane named,
+and what only reads for an event gives way while few calls are left: posts come first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import aiohttp
+from pydantic import SecretStr
+
+from services.tools.vendor_errors import SourceOff, VendorRateLimited, VendorRefused, VendorUnavailable
+
+TIMEOUT_SECONDS = 10.0
+ANSWER_BYTES_MAX = 16 * 1024 * 1024
+RATE_LIMIT_MAX = timedelta(hours=1)
+RATE_LIMIT_UNTOLD = timedelta(seconds=60)
+KEPT_FOR_POSTS = 10
+"""Calls of a minute that reads for events leave to others."""
+GIVE_WAY_SECONDS = 10.0
+MEMBERS_SECONDS = 300.0
+MEMBERS_AGAIN_SECONDS = 30.0
+"""How old the list may be when somebody who is not on it writes."""
+COMMENT_FIELD = "comment_id"
+UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+Json = Any
+
+
+@dataclass(frozen=True, slots=True)
+class PlaneWorkspace:
+    """One workspace, by the slug in its address, and our key to it.
+
+    `app_url` is where people read it; empty: as Plane itself arranges the two.
+    """
+
+    api_url: str
+    api_key: SecretStr
+    slug: str
+    app_url: str = ""
+
+    @property
+    def off_reason(self) -> str:
+        """What is missing. Empty: it can be used."""
+        if not self.api_key.get_secret_value():
+            return "PLANE_API_KEY is not set"
+        return "" if self.slug else "PLANE_WORKSPACE is not set"
+
+    @property
+    def web_url(self) -> str:
+        """The workspace in the web application, without a slash at its end."""
+        if self.app_url:
+            return f"{self.app_url.rstrip('/')}/{self.slug}"
+        api = urlsplit(self.api_url)
+        host = "app.plane.so" if api.hostname == "api.plane.so" else api.netloc
+        return f"{api.scheme}://{host}/{self.slug}"
+
+
+class PlaneClient:
+    """Calls Plane. Raises SourceOff for a workspace that is not configured."""
+
+    def __init__(self, workspace: PlaneWorkspace, *, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+        self.workspace = workspace
+        self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
+        self._session: aiohttp.ClientSession | None = None
+        self._refused_until = 0.0
+        self._few_left_until = 0.0
+        self._my_id = ""
+        self._members: Mapping[str, Json] = {}
+        self._members_time = float("-inf")
+        self._reading_members = asyncio.Lock()
+
+    async def read(self, path: str, *, gives_way: bool = False, **params: str | int) -> Json:
+        """Get what is at a path of the workspace. `gives_way`: fail early while few calls are left."""
+        return await self._call("GET", self._path(path), gives_way=gives_way, params=params)
+
+    async def write(self, path: str, body: Mapping[str, object]) -> Json:
+        """Post something. After VendorUnavailable it may be done or not."""
+        return await self._call("POST", self._path(path), json=body)
+
+    async def my_id(self) -> str:
+        """The account we write as: asked once, because a key never changes hands."""
+        if not self._my_id:
+            self._my_id = str((await self._call("GET", "users/me/"))["id"])
+        return self._my_id
+
+    async def members(self, wanted: set[str]) -> Mapping[str, Json]:
+        """The workspace's members by id; read anew when it is old, or sooner when somebody is missing."""
+        async with self._reading_members:
+            age = time.monotonic() - self._members_time
+            if age > (MEMBERS_SECONDS if wanted <= self._members.keys() else MEMBERS_AGAIN_SECONDS):
+                told = await self.read("members/", gives_way=True)
+                self._members = {str(each["id"]): each for each in told}
+                self._members_time = time.monotonic()
+            return self._members
+
+    async def aclose(self) -> None:
+        """Close its connections."""
+        if self._session is not None:
+            await self._session.close()
+
+    def _path(self, path: str) -> str:
+        return f"workspaces/{quote(self.workspace.slug, safe='')}/{path}"
+
+    async def _call(self, method: str, path: str, *, gives_way: bool = False, **request: Json) -> Json:
+        if self.workspace.off_reason:
+            raise SourceOff(f"Plane is off: {self.workspace.off_reason}.")
+        self._hold_back(self._refused_until)
+        if gives_way:
+            self._hold_back(self._few_left_until)
+        url = f"{self.workspace.api_url.rstrip('/')}/api/v1/{path}"
+        headers = {"X-Api-Key": self.workspace.api_key.get_secret_value()}
+        self._session = self._session or aiohttp.ClientSession(timeout=self._timeout)
+        try:
+            async with self._session.request(
+                method, url, headers=headers, allow_redirects=False, **request
+            ) as response:
+                body = await _bounded(response)
+        except (aiohttp.ClientError, TimeoutError):
+            raise VendorUnavailable("Plane cannot be reached. Try again.") from None
+        return self._judged(response.status, response.headers, body)
+
+    def _hold_back(self, until: float) -> None:
+        if (left := until - time.monotonic()) > 0:
+            raise VendorRateLimited("Plane's calls are used up for now.", retry_after=timedelta(seconds=left))
+
+    def _judged(self, status: int, headers: Mapping[str, str], body: bytes) -> Json:
+        now = time.monotonic()
+        if status == 429:
+            delay = _delay(headers)
+            self._refused_until = now + delay.total_seconds()
+            raise VendorRateLimited("Plane asks to slow down.", retry_after=delay)
+        if _number(headers.get("X-RateLimit-Remaining", ""), KEPT_FOR_POSTS) < KEPT_FOR_POSTS:
+            self._few_left_until = now + GIVE_WAY_SECONDS
+        told = _parsed(body)
+        if 200 <= status < 300 and told is not None:
+            return told
+        metadata = {"http_status": str(status)}
+        if status < 300 or status >= 500 or status == 408:
+            raise VendorUnavailable(f"Plane answered {status}. Try again.", metadata=metadata)
+        raise VendorRefused(f"Plane refused with {status}.", metadata=metadata | _taken_by(status, told))
+
+
+def is_gone(refused: VendorRefused) -> bool:
+    """Whether Plane refused because the thing is not there, or not for us."""
+    return refused.metadata.get("http_status") == "404"
+
+
+async def _bounded(response: aiohttp.ClientResponse) -> bytes:
+    body = bytearray()
+    async for piece in response.content.iter_any():
+        body += piece
+        if len(body) > ANSWER_BYTES_MAX:
+            raise VendorUnavailable("Plane's answer is too long to be read.")
+    return bytes(body)
+
+
+def _parsed(body: bytes) -> Json:
+    """None for what is no JSON."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _taken_by(status: int, told: Json) -> dict[str, str]:
+    """Of a conflict, the comment that has our external id already: the only word of Plane's that is kept."""
+    comment_id = str(told.get("id", "")) if status == 409 and isinstance(told, dict) else ""
+    return {COMMENT_FIELD: comment_id} if UUID.fullmatch(comment_id) else {}
+
+
+def _delay(headers: Mapping[str, str]) -> timedelta:
+    seconds = _number(headers.get("Retry-After", ""), int(RATE_LIMIT_UNTOLD.total_seconds()))
+    return min(timedelta(seconds=seconds), RATE_LIMIT_MAX)
+
+
+def _number(told: str, otherwise: int) -> int:
+    return int(told) if told.isascii() and told.isdecimal() and len(told) <= 9 else otherwise

@@ -1,0 +1,154 @@
+"""CatchUpService against the Slack stand-in: what is told again, from when on, and of what."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import grpc
+import pytest
+
+from aucert.common.v1.thread_pb2 import SlackThread, ThreadAddress
+from aucert.tools.v1.catch_up_service_pb2 import ScanContainerRequest, ScanContainerResponse
+from aucert.tools.v1.catch_up_service_pb2_grpc import CatchUpServiceStub
+from services.common.channels import connect
+from services.dispatcher.sources import slack_payload
+from services.dispatcher.sources.slack_payload import Act
+from services.sandbox.slack_domain import channel_id
+from services.tools.main import running
+from services.tools.settings import ToolsSettings
+from tests.service.slack_stage import TOKEN, SlackStage, slack_stage
+from tests.service.tools_stage import WORKER, reason_of, serving_astra
+
+SHOP = f"slack:t0sandbox/{channel_id('shop').lower()}"
+
+
+class Stage:
+    """A tools service before a Slack."""
+
+    def __init__(self, slack: SlackStage, stub: Any) -> None:
+        self.slack = slack
+        self._stub = stub
+
+    async def scan(self, container: str = SHOP, **more: Any) -> ScanContainerResponse:
+        return await self._stub.ScanContainer(ScanContainerRequest(container=container, **more))
+
+    async def told(self, **more: Any) -> list[str]:
+        """The words told since a moment ago."""
+        found = await self.scan(cursor=now(), **more)
+        acts = [slack_payload.read(each.body) for each in found.deliveries]
+        assert all(isinstance(each, Act) for each in acts)
+        return [each.text for each in acts if isinstance(each, Act)]
+
+
+def now() -> str:
+    return f"{time.time():.6f}"
+
+
+@pytest.fixture
+async def stage(tmp_path):
+    async with serving_astra() as (_, astra_address), slack_stage(wired=False) as slack:
+        settings = ToolsSettings(
+            _env_file=None,
+            ASTRA_TOKEN="tools-token",
+            ASTRA_ADDRESS=astra_address,
+            TOOLS_PORT=0,
+            WORKSPACE_DIR=tmp_path / "workspace",
+            SLACK_API_URL=f"{slack.url}/slack/api/",
+            SLACK_BOT_TOKEN=TOKEN,
+        )
+        async with running(settings) as server:
+            channel = connect(server.address, WORKER)
+            await slack.admin("POST", "/slack/channels", name="shop")
+            yield Stage(slack, CatchUpServiceStub(channel))
+            await channel.close()
+
+
+async def test_the_first_scan_tells_nothing_and_the_next_goes_on_from_there(stage):
+    await stage.slack.say("@atlas why?")
+    first = await stage.scan()
+    await stage.slack.say("@atlas when?")
+    second = await stage.scan(cursor=first.next_cursor)
+
+    assert [] == list(first.deliveries)
+    assert float(first.next_cursor) <= float(second.next_cursor)
+    assert [b"when?" in each.body for each in second.deliveries] == [False, True]
+
+
+async def test_what_is_told_again_has_the_same_name(stage):
+    said = await stage.slack.say("@atlas why?")
+    first, second = await stage.scan(cursor=now()), await stage.scan(cursor=now())
+
+    assert list(first.deliveries) == list(second.deliveries)
+    assert [f"catch-up/{said['channel']}/{said['ts']}"] == [each.external_id for each in first.deliveries]
+
+
+async def test_what_is_told_is_the_event_slack_would_have_sent(stage):
+    root = await stage.slack.say("carts")
+    said = await stage.slack.say("@atlas & why?", thread_ts=root["ts"], author="ada")
+    (missed,) = (await stage.scan(cursor=now())).deliveries
+    act = slack_payload.read(missed.body)
+
+    assert isinstance(act, Act)
+    assert ("T0SANDBOX", said["channel"], said["ts"], root["ts"]) == (
+        act.team_id,
+        act.channel_id,
+        act.ts,
+        act.thread_ts,
+    )
+    assert ("<@U0ATLAS> &amp; why?", "U0ATLAS") == (act.text, act.bot_user_id)
+
+
+async def test_only_what_could_be_for_an_agent_is_told(stage):
+    await stage.slack.say("talk among people")
+    await stage.slack.say("/atlas resolve")
+    await stage.slack.say("@atlas joined", subtype="channel_join")
+    await stage.slack.say("elsewhere @atlas", channel="other")
+
+    assert ["/atlas resolve"] == await stage.told()
+
+
+async def test_a_thread_that_is_asked_about_is_told_whole(stage):
+    root = await stage.slack.say("carts")
+    await stage.slack.say("and then?", thread_ts=root["ts"])
+    address = SlackThread(team_id="T0SANDBOX", channel_id=root["channel"], thread_ts=root["ts"])
+    gone = SlackThread(team_id="T0SANDBOX", channel_id=root["channel"], thread_ts="1.000001")
+
+    assert [] == await stage.told()
+    assert ["carts", "and then?"] == await stage.told(
+        threads=[ThreadAddress(slack=address), ThreadAddress(slack=gone)]
+    )
+
+
+async def test_all_direct_messages_are_one_container(stage):
+    await stage.slack.say("why?", channel="@maria")
+    await stage.slack.say("when?", channel="@ada")
+
+    assert ["why?", "when?"] == await stage.told(container="slack:t0sandbox/im")
+
+
+async def test_much_is_told_in_rounds_none_left_out(stage):
+    for number in range(503):
+        await stage.slack.say(f"@atlas {number}")
+    first = await stage.scan(cursor=now())
+    second = await stage.scan(cursor=first.next_cursor)
+    told = [json.loads(each.body)["event"]["text"] for each in [*first.deliveries, *second.deliveries]]
+
+    assert (True, False) == (first.more, second.more)
+    assert {f"<@U0ATLAS> {number}" for number in range(503)} == set(told)
+
+
+@pytest.mark.parametrize(
+    ("container", "reason"),
+    [
+        ("slack:t0other/c0", "VENDOR_REFUSED"),
+        ("slack:t0sandbox/c0", "VENDOR_REFUSED"),
+        ("fax:1", "SOURCE_OFF"),
+    ],
+)
+async def test_what_cannot_be_read_is_refused(stage, container, reason):
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await stage.scan(container, cursor=now())
+
+    assert reason == reason_of(caught.value)[1]

@@ -1,0 +1,89 @@
+"""Markdown as Slack shows it, and what people write in Slack as plain words."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.tools.slack_format import plain, to_mrkdwn
+
+
+@pytest.mark.parametrize(
+    ("markdown", "mrkdwn"),
+    [
+        ("plain words", "plain words"),
+        ("**bold** and __bold__", "*bold* and *bold*"),
+        ("*italic* and _italic_", "_italic_ and _italic_"),
+        ("***both***", "*_both_*"),
+        ("~~gone~~", "~gone~"),
+        ("2 * 3 * 4 and a_b_c", "2 * 3 * 4 and a_b_c"),
+        ("# A **title** #", "*A title*"),
+        ("- one\n  * two\n+ three", "• one\n  • two\n• three"),
+        ("1. one", "1. one"),
+        ("> said <b>", "> said &lt;b&gt;"),
+        ("---", "───"),
+        ("[docs](https://a.example/x?b=1&c=2)", "<https://a.example/x?b=1&amp;c=2|docs>"),
+        ("![logo](https://a.example/l.png)", "<https://a.example/l.png|logo>"),
+        ("[here](src/cart.py)", "here (src/cart.py)"),
+        ("<https://a.example>", "<https://a.example>"),
+        ("`a < b` & **c**", "`a &lt; b` &amp; *c*"),
+        ("`**not bold**`", "`**not bold**`"),
+        ("```python\nif a < b:\n    **kw\n```", "```\nif a &lt; b:\n    **kw\n```"),
+        ("~~~\ncode\n~~~", "```\ncode\n```"),
+        ("```\nnever closed", "```\nnever closed\n```"),
+        ("| a | b |\n|---|---|\n| 1 | 2 |\nafter", "```\n| a | b |\n|---|---|\n| 1 | 2 |\n```\nafter"),
+    ],
+)
+def test_markdown_is_shown_slacks_way(markdown, mrkdwn):
+    assert mrkdwn == to_mrkdwn(markdown)
+
+
+@pytest.mark.parametrize(
+    "text", ["<!channel>", "<!here|here>", "<@U012ABC>", "<!subteam^S1>", "@channel", "@Here", "@everyone"]
+)
+@pytest.mark.parametrize("around", ["{}", "**{}**", "# {}", "> {}", "- {}", "[{}](https://a.example)"])
+def test_nobody_is_called_by_what_a_model_writes(text, around):
+    shown = to_mrkdwn(around.format(text)).lower()
+
+    assert "<!" not in shown
+    assert "<@" not in shown
+    assert not any(f"@{word}" in shown for word in ("channel", "here", "everyone"))
+
+
+@given(st.text(alphabet="<>!@&|`*_~[]()#-\nUhere:/ ", max_size=200))
+def test_no_text_becomes_a_mention(text):
+    shown = to_mrkdwn(text)
+
+    assert not any(mark in shown for mark in ("<!", "<@", "<#"))
+
+
+@pytest.mark.parametrize(
+    "piece", ["`", "[", "[a](", "*", "**a", "_", "<", "~~a", "| a\n", "```\n", "![a](b "]
+)
+def test_long_texts_take_no_longer_for_each_character(piece):
+    def seconds(length: int) -> float:
+        text = piece * (length // len(piece))
+        begun = time.process_time()
+        to_mrkdwn(text)
+        return time.process_time() - begun
+
+    seconds(2_000)
+    assert seconds(64_000) < 0.05 + 100 * seconds(4_000)
+
+
+@pytest.mark.parametrize(
+    ("mrkdwn", "words"),
+    [
+        ("<@U1> why?", "@maria why?"),
+        ("<@U2|ada> <@U3>", "@ada @U3"),
+        ("see <#C1|shop>", "see #shop"),
+        ("<!channel> <!subteam^S1|@team>", "@channel @team"),
+        ("<https://a.example/x|docs> <https://a.example>", "docs (https://a.example/x) https://a.example"),
+        ("a &lt; b &amp;amp; c", "a < b &amp; c"),
+    ],
+)
+def test_what_people_write_is_read_in_plain_words(mrkdwn, words):
+    assert words == plain(mrkdwn, {"U1": "maria"})
