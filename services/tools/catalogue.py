@@ -19,10 +19,10 @@ from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto,
 from google.protobuf.message import Message
 
 # The services whose methods may be tools; importing them puts their descriptors where we look.
-from aucert.tools.v1 import repo_service_pb2, tool_pb2
+from aucert.tools.v1 import github_service_pb2, repo_service_pb2, tool_pb2
 from services.tools.json_schema import object_schema
 
-FILES = (repo_service_pb2.DESCRIPTOR,)
+FILES = (github_service_pb2.DESCRIPTOR, repo_service_pb2.DESCRIPTOR)
 Path = tuple[int, ...]
 NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 # Numbers of the fields in descriptor.proto, which make up the paths in its source info.
@@ -44,6 +44,16 @@ class ToolEntry:
     service: str
     method: str
     request: type[Message]
+
+    @property
+    def integration(self) -> str:
+        """Beginning of its name, as in "github"."""
+        return self.name.partition("_")[0]
+
+    @property
+    def writes(self) -> bool:
+        """Whether a call changes something, so that its outcome must not stay unclear."""
+        return self.options.effect != tool_pb2.TOOL_EFFECT_READ
 
     @property
     def timeout(self) -> timedelta:
@@ -70,15 +80,12 @@ def shipped_image() -> bytes:
 
 
 def read_catalogue(image: bytes) -> dict[str, ToolEntry]:
-    """Every tool by name, ordered by name. Raises CatalogueError or SchemaError.
-
-    A tool that waits for a person's approval is left out: nothing here could ask for one.
-    """
+    """Every tool by name, ordered by name. Raises CatalogueError or SchemaError."""
     comments = read_comments(image)
     found: dict[str, ToolEntry] = {}
     for method in _methods():
         options = method.GetOptions().Extensions[tool_pb2.tool]
-        if not options.name or options.approval != tool_pb2.TOOL_APPROVAL_NONE:
+        if not options.name:
             continue
         if options.name in found:
             raise CatalogueError(f"two methods are the tool {options.name}")

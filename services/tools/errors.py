@@ -82,3 +82,41 @@ class RepositoryTooLarge(ToolFailure):
 
     reason = "REPOSITORY_TOO_LARGE"
     retryable_by_model = False
+
+
+class RepositoryNotRegistered(ToolFailure):
+    """The repository is not registered for the tenant, or not for this run to read."""
+
+    reason = "REPOSITORY_NOT_FOUND"
+
+
+class ItemNotFound(ToolFailure):
+    """The vendor has nothing there, or does not show it to us."""
+
+    reason = "ITEM_NOT_FOUND"
+
+
+class ArgumentsRefused(ToolFailure):
+    """The vendor takes no such arguments."""
+
+    reason = "VENDOR_REFUSED"
+
+
+class OriginThread(ToolFailure):
+    """The call would write where the run's answer goes."""
+
+    reason = "ORIGIN_THREAD_IS_ANSWERED_BY_PLATFORM"
+
+
+class TrustRequired(ToolFailure):
+    """The run's requesters do not belong to the place they wrote in."""
+
+    reason = "TRUST_REQUIRED"
+    retryable_by_model = False
+
+
+class ApprovalRequired(ToolFailure):
+    """A person must approve the call, and nobody can be asked yet."""
+
+    reason = "APPROVAL_REQUIRED"
+    retryable_by_model = False

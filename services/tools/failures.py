@@ -16,6 +16,12 @@ _KINDS: dict[type[ToolFailure], type[ServiceError]] = {
     errors.CommitNotFound: NotFound,
     errors.RepositoryUnreachable: Unavailable,
     errors.RepositoryTooLarge: Refused,
+    errors.RepositoryNotRegistered: NotFound,
+    errors.ItemNotFound: NotFound,
+    errors.ArgumentsRefused: Refused,
+    errors.OriginThread: Refused,
+    errors.TrustRequired: Refused,
+    errors.ApprovalRequired: Refused,
 }
 
 

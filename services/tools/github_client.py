@@ -7,17 +7,19 @@ GitHub's text and without what was sent.
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
-from githubkit import AppInstallationAuthStrategy, GitHub
+from githubkit import AppAuthStrategy, AppInstallationAuthStrategy, GitHub, Response
 from githubkit.cache import MemCacheStrategy
-from githubkit.exception import GitHubException, RateLimitExceeded, RequestFailed
+from githubkit.exception import GitHubException, RateLimitExceeded, RequestError, RequestFailed
 from pydantic import SecretStr
 
 from aucert.astra.v1.repository_pb2 import Repository
@@ -27,10 +29,22 @@ from services.tools.vendor_errors import SourceOff, VendorRateLimited, VendorRef
 
 TIMEOUT_SECONDS = 10.0
 INSTALLATIONS_MAX = 1_000
+CLIENTS_MAX = 1_000
+FIELDS_MAX = 5
 RATE_LIMIT_MAX = timedelta(hours=1)
 API_VERSION = "2022-11-28"
+_WORD = re.compile(r"[A-Za-z_]{1,60}")
 _MAYBE_LATER = (401, 408)  # 401: the token was revoked or outlived; the next call makes a new one
+AuthT = TypeVar("AuthT", AppInstallationAuthStrategy, AppAuthStrategy)
 Json = Any
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What a token is limited to: one repository, and what it may do there, as in (("issues", "read"),)."""
+
+    repository: str
+    permissions: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +70,8 @@ class GitHubClient:
     def __init__(self, app: GitHubApp, *, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
         self._app = app
         self._timeout_seconds = timeout_seconds
-        self._clients: dict[int, GitHub[AppInstallationAuthStrategy]] = {}
+        self._clients: dict[tuple[int, Reach | None], GitHub[AppInstallationAuthStrategy]] = {}
+        self._installations: dict[str, int] = {}
         self._ssl: ssl.SSLContext | None = None
 
     async def request(
@@ -67,26 +82,68 @@ class GitHubClient:
         *,
         json: Mapping[str, object] | None = None,
         params: Mapping[str, str | int] | None = None,
+        reach: Reach | None = None,
+        accept: str = "application/vnd.github+json",
     ) -> Json:
-        """Make one call as an installation (0: the configured one) and return the parsed answer."""
-        installation = self._installation(installation_id)
-        client = self._client(installation)
-        headers = {"X-GitHub-Api-Version": API_VERSION}
+        """Make one call as an installation (0: the configured one) and return the parsed answer.
+
+        Its token can do what `reach` says and no more; None: all that was granted to the installation.
+        """
+        key = (self._installation(installation_id), reach)
+        try:
+            return await self._sent(self._client(*key), method, path, json=json, params=params, accept=accept)
+        except RequestFailed as error:
+            if error.response.status_code == 401:
+                self._clients.pop(key, None)
+            raise _refusal(error.response) from None
+
+    async def installation_of(self, repository: str) -> int:
+        """The installation that covers a repository: the configured one, or the one GitHub knows of.
+
+        Raises VendorRefused where the App is not installed.
+        """
+        known = self._app.installation_id or self._installations.get(repository.lower(), 0)
+        if known or self._app.off_reason:
+            return known
+        as_app = self._github(AppAuthStrategy(self._app.app_id, self._app.private_key.get_secret_value()))
+        try:
+            found = await self._sent(as_app, "GET", f"/repos/{repository}/installation")
+        except RequestFailed as error:
+            raise _refusal(error.response) from None
+        if len(self._installations) >= INSTALLATIONS_MAX:
+            self._installations.clear()
+        self._installations[repository.lower()] = int(found["id"])
+        return int(found["id"])
+
+    async def _sent(
+        self,
+        client: GitHub[Any],
+        method: str,
+        path: str,
+        *,
+        json: Mapping[str, object] | None = None,
+        params: Mapping[str, str | int] | None = None,
+        accept: str = "application/vnd.github+json",
+    ) -> Json:
+        """One request. A refusal leaves as RequestFailed, all else as one of `vendor_errors`."""
+        headers = {"X-GitHub-Api-Version": API_VERSION, "Accept": accept}
         try:
             # githubkit's own request for a token knows no timeout, so the whole call gets one.
             async with asyncio.timeout(self._timeout_seconds):
-                response = await client.arequest(
-                    method, path, json=None if json is None else dict(json), params=params, headers=headers
-                )
+                with _unwrapped():
+                    response = await client.arequest(
+                        method,
+                        path,
+                        json=None if json is None else dict(json),
+                        params=params,
+                        headers=headers,
+                    )
             return response.json()
         except RateLimitExceeded as error:
             delay = min(error.retry_after, RATE_LIMIT_MAX)
             raise VendorRateLimited("GitHub asks to slow down.", retry_after=delay) from None
-        except RequestFailed as error:
-            status = error.response.status_code
-            if status == 401:
-                self._clients.pop(installation, None)
-            raise _refusal(status) from None
+        except RequestFailed:
+            raise
         except (GitHubException, TimeoutError, ValueError):  # ValueError: an answer that is no JSON
             raise VendorUnavailable("GitHub cannot be reached. Try again.") from None
 
@@ -114,28 +171,66 @@ class GitHubClient:
             raise SourceOff("GitHub named no installation and GITHUB_INSTALLATION_ID is not set.")
         return named or self._app.installation_id
 
-    def _client(self, installation: int) -> GitHub[AppInstallationAuthStrategy]:
-        if installation not in self._clients:
-            if len(self._clients) >= INSTALLATIONS_MAX:
+    def _client(self, installation: int, reach: Reach | None) -> GitHub[AppInstallationAuthStrategy]:
+        key = (installation, reach)
+        if key not in self._clients:
+            if len(self._clients) >= CLIENTS_MAX:
                 self._clients.clear()
-            # A connection is opened for each call, so at least the certificates are read once.
-            self._ssl = self._ssl or httpx.create_ssl_context()
-            self._clients[installation] = GitHub(
-                AppInstallationAuthStrategy(
-                    self._app.app_id, self._app.private_key.get_secret_value(), installation
-                ),
-                base_url=self._app.api_url,
-                timeout=self._timeout_seconds,
-                auto_retry=False,
-                ssl_verify=self._ssl,
-                cache_strategy=MemCacheStrategy(),  # githubkit's default one is shared by the whole process
-                http_cache=False,  # its transport forgets the timeout
+            limited: Any = (
+                {"repositories": [reach.repository.partition("/")[2]], "permissions": dict(reach.permissions)}
+                if reach
+                else {}
             )
-        return self._clients[installation]
+            secret = self._app.private_key.get_secret_value()
+            auth = AppInstallationAuthStrategy(self._app.app_id, secret, installation, **limited)
+            self._clients[key] = self._github(auth)
+        return self._clients[key]
+
+    def _github(self, auth: AuthT) -> GitHub[AuthT]:
+        # A connection is opened for each call, so at least the certificates are read once.
+        self._ssl = self._ssl or httpx.create_ssl_context()
+        return GitHub(
+            auth,
+            base_url=self._app.api_url,
+            timeout=self._timeout_seconds,
+            auto_retry=False,
+            ssl_verify=self._ssl,
+            cache_strategy=MemCacheStrategy(),  # githubkit's default one is shared by the whole process
+            http_cache=False,  # its transport forgets the timeout
+        )
 
 
-def _refusal(status: int) -> VendorUnavailable | VendorRefused:
+@contextmanager
+def _unwrapped() -> Iterator[None]:
+    """Let what GitHub answered to the request for a token look as what it answers to any other."""
+    try:
+        yield
+    except RequestError as error:
+        raise error.exc if isinstance(error.exc, RequestFailed) else error from None
+
+
+def _refusal(answer: Response[Any]) -> VendorUnavailable | VendorRefused:
+    status = answer.status_code
     metadata = {"http_status": str(status)}
     if status >= 500 or status in _MAYBE_LATER:
         return VendorUnavailable(f"GitHub answered {status}. Try again.", metadata=metadata)
-    return VendorRefused(f"GitHub refused with {status}.", metadata=metadata)
+    if urlsplit(str(answer.url)).path.endswith("/access_tokens"):
+        metadata["asked_for"] = "token"
+        return VendorRefused(
+            f"GitHub gives the App no token for this ({status}): the App is not installed there, or lacks "
+            "the permission. An operator can see to it; `astra doctor --source github` says more.",
+            metadata=metadata,
+        )
+    if fields := _fields(answer):
+        metadata["fields"] = fields
+    return VendorRefused(f"GitHub refused with {status}{fields and f' ({fields})'}.", metadata=metadata)
+
+
+def _fields(answer: Response[Any]) -> str:
+    """What GitHub says is wrong with which field, in its code words; its sentences stay out."""
+    try:
+        told = [(str(each["field"]), str(each["code"])) for each in answer.json()["errors"]]
+    except (ValueError, LookupError, TypeError):
+        return ""
+    words = [f"{field}: {code}" for field, code in told[:FIELDS_MAX] if _WORD.fullmatch(f"{field}{code}")]
+    return ", ".join(words)

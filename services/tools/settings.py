@@ -10,6 +10,9 @@ from pydantic import Field, SecretStr, field_validator
 
 from services.common.settings import ServiceSettings
 from services.tools.github_client import GitHubApp
+from services.tools.google_client import GoogleAccount
+from services.tools.plane_client import PlaneWorkspace
+from services.tools.slack_client import SlackApp
 
 GIBIBYTE = 1024**3
 
@@ -35,6 +38,37 @@ class ToolsSettings(ServiceSettings):
     """Installation for threads whose webhook named none. 0: none."""
     github_settle_seconds: float = Field(10.0, alias="GITHUB_SETTLE_SECONDS", ge=0, le=60)
     """The longest GitHub works on a request after nobody waits for it any more."""
+    slack_api_url: str = Field("https://slack.com/api/", alias="SLACK_API_URL")
+    """Slack's Web API."""
+    slack_bot_token: SecretStr = Field(SecretStr(""), alias="SLACK_BOT_TOKEN")
+    """The app's bot token, as in xoxb-…. Empty: Slack is off."""
+    slack_settle_seconds: float = Field(10.0, alias="SLACK_SETTLE_SECONDS", ge=0, le=60)
+    """The longest Slack works on a request after nobody waits for it any more."""
+    plane_api_url: str = Field("https://api.plane.so", alias="PLANE_API_URL")
+    """Plane's API, without /api/v1; of one's own Plane its address."""
+    plane_app_url: str = Field("", alias="PLANE_APP_URL")
+    """Where people read Plane. Empty: https://app.plane.so with Plane's cloud, else where the API is."""
+    plane_api_key: SecretStr = Field(SecretStr(""), alias="PLANE_API_KEY")
+    """API key of a member of the workspace, as in plane_api_…. Empty: Plane is off."""
+    plane_workspace: str = Field("", alias="PLANE_WORKSPACE")
+    """The workspace's slug, as in its address. Empty: Plane is off."""
+    plane_settle_seconds: float = Field(10.0, alias="PLANE_SETTLE_SECONDS", ge=0, le=60)
+    """The longest Plane works on a request after nobody waits for it any more."""
+
+    google_api_url: str = Field("https://www.googleapis.com", alias="GOOGLE_API_URL")
+    """Google's APIs, without /drive/v3."""
+    google_token_url: str = Field("https://oauth2.googleapis.com/token", alias="GOOGLE_TOKEN_URL")
+    """Where a refresh token becomes an access token."""
+    google_certs_url: str = Field("https://www.googleapis.com/oauth2/v3/certs", alias="GOOGLE_CERTS_URL")
+    """The keys behind Google's identity tokens, as JSON web keys."""
+    google_client_id: str = Field("", alias="GOOGLE_CLIENT_ID")
+    """The OAuth client. Empty: Google is off."""
+    google_client_secret: SecretStr = Field(SecretStr(""), alias="GOOGLE_CLIENT_SECRET")
+    """Its secret. Empty: Google is off."""
+    google_refresh_token: SecretStr = Field(SecretStr(""), alias="GOOGLE_REFRESH_TOKEN")
+    """The consent of the account we write as. Empty: Google is off."""
+    google_settle_seconds: float = Field(10.0, alias="GOOGLE_SETTLE_SECONDS", ge=0, le=60)
+    """The longest Google works on a request after nobody waits for it any more."""
 
     @field_validator("github_app_private_key")
     @classmethod
@@ -54,4 +88,31 @@ class ToolsSettings(ServiceSettings):
             app_id=self.github_app_id,
             private_key=self.github_app_private_key,
             installation_id=self.github_installation_id,
+        )
+
+    @property
+    def slack_app(self) -> SlackApp:
+        """The app's installation."""
+        return SlackApp(api_url=self.slack_api_url, bot_token=self.slack_bot_token)
+
+    @property
+    def google_account(self) -> GoogleAccount:
+        """The account we write as."""
+        return GoogleAccount(
+            api_url=self.google_api_url,
+            token_url=self.google_token_url,
+            certs_url=self.google_certs_url,
+            client_id=self.google_client_id,
+            client_secret=self.google_client_secret,
+            refresh_token=self.google_refresh_token,
+        )
+
+    @property
+    def plane(self) -> PlaneWorkspace:
+        """The workspace and our key to it."""
+        return PlaneWorkspace(
+            api_url=self.plane_api_url,
+            api_key=self.plane_api_key,
+            slug=self.plane_workspace,
+            app_url=self.plane_app_url,
         )

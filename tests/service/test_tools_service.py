@@ -30,6 +30,7 @@ from services.common.channels import connect
 from services.models.rehearsal import next_message
 from services.tools.catalogue import read_catalogue, shipped_image
 from services.tools.collecting import collect_once
+from services.tools.effects import EffectUnclear
 from services.tools.main import running
 from services.tools.run_context import run_of_workspace, workspace_run_id
 from services.tools.settings import ToolsSettings
@@ -315,12 +316,32 @@ class Clumsy:
     async def FindFiles(self, request: Any, context: Any) -> Any:
         await asyncio.Event().wait()
 
+    SearchText = FindFiles
+
 
 def clumsy() -> ToolServicer:
     catalogue = read_catalogue(shipped_image())
-    hurried = tool_pb2.ToolOptions(timeout=Duration(nanos=20_000_000))
-    catalogue["repo_find_files"] = replace(catalogue["repo_find_files"], options=hurried)
+    for name, more in {
+        "repo_find_files": {"effect": tool_pb2.TOOL_EFFECT_READ, "approval": tool_pb2.TOOL_APPROVAL_NONE},
+        "repo_search_text": {"effect": tool_pb2.TOOL_EFFECT_WRITE, "approval": tool_pb2.TOOL_APPROVAL_NONE},
+        "repo_read_file": {"effect": tool_pb2.TOOL_EFFECT_READ, "approval": tool_pb2.TOOL_APPROVAL_REQUIRED},
+    }.items():
+        hurried = tool_pb2.ToolOptions(timeout=Duration(nanos=20_000_000), **more)
+        catalogue[name] = replace(catalogue[name], options=hurried)
     return ToolServicer(catalogue, {"aucert.tools.v1.RepoService": Integration(Clumsy())})
+
+
+async def test_a_tool_that_a_person_must_approve_is_refused():
+    request = pb.CallToolRequest(tool_name="repo_read_file")
+    answer = await clumsy().CallTool(request, None)  # pyright: ignore
+    assert (answer.failed, answer.reason, answer.fixable) == (True, "APPROVAL_REQUIRED", False)
+    assert "approved" in answer.text
+
+
+async def test_a_change_that_takes_too_long_is_no_answer_but_to_be_repeated():
+    request = pb.CallToolRequest(tool_name="repo_search_text", arguments_json='{"pattern": "x"}')
+    with pytest.raises(EffectUnclear):
+        await clumsy().CallTool(request, None)  # pyright: ignore
 
 
 async def test_an_unforeseen_failure_is_told_without_its_text():

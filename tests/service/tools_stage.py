@@ -15,10 +15,16 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from aucert.astra.v1 import (
+    effect_service_pb2,
     principal_service_pb2,
     repository_service_pb2,
     task_run_service_pb2,
     thread_post_service_pb2,
+)
+from aucert.astra.v1.effect_pb2 import Effect
+from aucert.astra.v1.effect_service_pb2_grpc import (
+    EffectServiceServicer,
+    add_EffectServiceServicer_to_server,
 )
 from aucert.astra.v1.principal_pb2 import Principal
 from aucert.astra.v1.principal_service_pb2_grpc import (
@@ -43,7 +49,7 @@ from aucert.astra.v1.thread_post_service_pb2_grpc import (
 from aucert.common.v1.scope_pb2 import Scope
 from services.common import caller
 from services.common import metadata as keys
-from services.common.errors import NotFound, Unauthenticated
+from services.common.errors import NotFound, Refused, Unauthenticated
 from services.common.identity import token_digest
 from services.common.server import Registration, serve
 
@@ -53,15 +59,19 @@ ALL_SCOPES = frozenset(Scope.values()) - {0}
 
 
 class Everyone:
-    """Lets every token in with every scope."""
+    """Lets every token in with every scope but the worker's."""
 
     async def principal(self, token: str) -> caller.Principal:
-        return caller.Principal("tools", TENANT, ALL_SCOPES)
+        return caller.Principal("tools", TENANT, ALL_SCOPES - {Scope.Value("SCOPE_RUNS_WORK")})
 
 
 @dataclass
 class Astra(
-    PrincipalServiceServicer, RepositoryServiceServicer, TaskRunServiceServicer, ThreadPostServiceServicer
+    EffectServiceServicer,
+    PrincipalServiceServicer,
+    RepositoryServiceServicer,
+    TaskRunServiceServicer,
+    ThreadPostServiceServicer,
 ):
     """As much of the record as the tools service asks for."""
 
@@ -70,6 +80,8 @@ class Astra(
     posts: dict[tuple[str, int], list[ThreadPost]] = field(
         default_factory=dict[tuple[str, int], list[ThreadPost]]
     )
+    effects: dict[str, Effect] = field(default_factory=dict[str, Effect])
+    begins_allowed: int = 1_000
     asked: list[str] = field(default_factory=list[str])
     rival_commit: str = ""
     finish_fails: int = 0
@@ -107,9 +119,34 @@ class Astra(
         return task_run_service_pb2.PinCommitResponse(commit=run.commit)
 
     async def GetRepository(self, request: Any, context: Any) -> Any:
-        return repository_service_pb2.GetRepositoryResponse(
-            repository=self.repositories[request.repository_id]
-        )
+        for each in self.repositories.values():
+            if request.repository_id == each.repository_id or (
+                request.source_container in each.source_containers
+            ):
+                return repository_service_pb2.GetRepositoryResponse(repository=each)
+        raise NotFound("No such repository.", reason="REPOSITORY_NOT_FOUND")
+
+    async def ListRepositories(self, request: Any, context: Any) -> Any:
+        return repository_service_pb2.ListRepositoriesResponse(repositories=self.repositories.values())
+
+    async def BeginEffect(self, request: Any, context: Any) -> Any:
+        if self.begins_allowed == 0:
+            raise Refused("A newer attempt works on this run.", reason="FENCE_STALE")
+        self.begins_allowed -= 1
+        key = f"{request.task_run_id}/{request.call_id}/{request.request_id}"
+        created = key not in self.effects
+        if created:
+            self.effects[key] = Effect(effect_id=str(uuid.uuid4()))
+            self.effects[key].created_time.GetCurrentTime()
+        return effect_service_pb2.BeginEffectResponse(effect=self.effects[key], created=created)
+
+    async def FinishEffect(self, request: Any, context: Any) -> Any:
+        if self.finish_fails:
+            self.finish_fails -= 1
+            raise RuntimeError("the record is away")
+        (found,) = [each for each in self.effects.values() if each.effect_id == request.effect_id]
+        found.done, found.url, found.response_json = True, request.url, request.response_json
+        return effect_service_pb2.FinishEffectResponse()
 
     async def BeginThreadPost(self, request: Any, context: Any) -> Any:
         key = (request.task_run_id, request.kind)
@@ -142,6 +179,7 @@ async def serving_astra() -> AsyncGenerator[tuple[Astra, str], None]:
     """The in-memory Astra and its address."""
     astra = Astra()
     adders = {
+        "Effect": add_EffectServiceServicer_to_server,
         "Principal": add_PrincipalServiceServicer_to_server,
         "Repository": add_RepositoryServiceServicer_to_server,
         "TaskRun": add_TaskRunServiceServicer_to_server,
@@ -161,9 +199,9 @@ async def serving_astra() -> AsyncGenerator[tuple[Astra, str], None]:
         yield astra, server.address
 
 
-def in_run(task_run_id: str) -> list[tuple[str, str]]:
+def in_run(task_run_id: str, call_id: str = "t1_0") -> list[tuple[str, str]]:
     """The metadata of a tool call inside a run."""
-    return [(keys.TASK_RUN, task_run_id), (keys.CALL_ID, "t1_0"), (keys.FENCE, "1")]
+    return [(keys.TASK_RUN, task_run_id), (keys.CALL_ID, call_id), (keys.FENCE, "1")]
 
 
 def reason_of(error: grpc.aio.AioRpcError) -> tuple[grpc.StatusCode, str, float]:

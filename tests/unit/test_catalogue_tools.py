@@ -56,8 +56,21 @@ def parameters(name: str) -> dict[str, Any]:
     return json.loads(CATALOGUE[name].parameters_json)
 
 
-def test_the_eleven_repo_tools_are_there_in_the_order_of_their_names():
+def test_the_tools_are_there_in_the_order_of_their_names():
     assert list(CATALOGUE) == [
+        "github_comment_on_issue",
+        "github_create_issue",
+        "github_get_file",
+        "github_get_issue",
+        "github_get_pull_request",
+        "github_get_repository",
+        "github_list_pull_request_files",
+        "github_list_review_comments",
+        "github_open_pull_request",
+        "github_reply_to_review_comment",
+        "github_search_code",
+        "github_search_issues",
+        "github_update_issue",
         "repo_find_files",
         "repo_git_log",
         "repo_git_show",
@@ -85,8 +98,10 @@ def test_each_tool_has_a_legal_name_a_description_and_a_promise(name: str):
     entry = CATALOGUE[name]
     assert NAME.fullmatch(name)
     assert len(entry.description) > 40
-    assert entry.options.effect == tool_pb2.TOOL_EFFECT_READ
-    assert entry.timeout.total_seconds() == 30
+    reads = entry.options.effect == tool_pb2.TOOL_EFFECT_READ
+    assert reads == (entry.timeout.total_seconds() == 30)
+    assert (entry.options.trust == tool_pb2.TOOL_TRUST_ANY) == reads == (not entry.writes)
+    assert entry.options.approval == tool_pb2.TOOL_APPROVAL_NONE
 
 
 @pytest.mark.parametrize("name", CATALOGUE)
@@ -170,7 +185,7 @@ def test_what_models_cannot_fill_is_refused(message: type[Message], complaint: s
 
 def test_an_image_without_comments_is_refused_by_the_name_of_a_tool():
     assert read_comments(IMAGE)
-    with pytest.raises(CatalogueError, match=r"repo_list_files .* has no comment"):
+    with pytest.raises(CatalogueError, match=r"github_get_repository .* has no comment"):
         read_catalogue(b"")
 
 

@@ -1,0 +1,110 @@
+"""`astra tools`: what the agent can call, and calling it by hand as an operator."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+
+from aucert.tools.v1 import tool_service_pb2 as pb
+from aucert.tools.v1.tool_pb2 import Tool, ToolApproval, ToolEffect, ToolTrust
+from services.cli.client import operator_clients
+from services.cli.show import as_json as message_json
+from services.cli.smoke_source import say
+from services.common import metadata as keys
+from services.common.errors import NotFound
+
+GRACE_SECONDS = 2.0
+"""What the tools service gets to say itself that a tool took too long."""
+
+
+async def list_tools(state_dir: Path, environment: Mapping[str, str], *, as_json: bool) -> None:
+    """Print the tools that can be used; those that cannot, and why, on stderr."""
+    async with operator_clients(state_dir, environment) as clients:
+        listed = await clients.tools.ListTools(pb.ListToolsRequest())
+    if as_json:
+        print(json.dumps(message_json(listed)))
+        return
+    for tool in listed.tools:
+        print(f"{tool.name:<32} {effect_word(tool):<17} {_first_sentence(tool.description)}")
+    for each in listed.absent:
+        say(f"{each.tool_count} tools of {each.integration} are absent: {each.off_reason}")
+
+
+async def show_tool(state_dir: Path, environment: Mapping[str, str], name: str, *, as_json: bool) -> None:
+    """Print a tool as a model reads it, and what it promises."""
+    async with operator_clients(state_dir, environment) as clients:
+        tool = _named(await clients.tools.ListTools(pb.ListToolsRequest()), name)
+    if as_json:
+        print(json.dumps(message_json(tool)))
+        return
+    print(f"{tool.name}  ({tool.method})\n\n{tool.description}\n")
+    print(f"effect    {effect_word(tool)}\ntrust     {trust_word(tool)}\napproval  {approval_word(tool)}")
+    print(f"timeout   {tool.timeout.ToTimedelta().total_seconds():g} s\n")
+    print(json.dumps(json.loads(tool.parameters_json), indent=2, ensure_ascii=False))
+
+
+async def call_tool(
+    state_dir: Path,
+    environment: Mapping[str, str],
+    name: str,
+    arguments_json: str,
+    request_id: str,
+    *,
+    as_json: bool,
+) -> bool:
+    """Call a tool outside of any run and print what a model would read; False: it failed.
+
+    Repeating `request_id` makes a change that was cut sure to be made once; empty: every call is a new one.
+    """
+    known = request_id or uuid.uuid4().hex
+    async with operator_clients(state_dir, environment) as clients:
+        tool = _named(await clients.tools.ListTools(pb.ListToolsRequest()), name)
+        answer = await clients.tools.CallTool(
+            pb.CallToolRequest(tool_name=name, arguments_json=arguments_json),
+            timeout=tool.timeout.ToTimedelta().total_seconds() + GRACE_SECONDS,
+            metadata=[(keys.REQUEST_ID, known)],
+        )
+    if as_json:
+        print(json.dumps(message_json(answer)))
+    elif answer.failed:
+        say(f"{answer.reason}: {answer.text}")
+    else:
+        print(answer.text)
+    return not answer.failed
+
+
+def effect_word(tool: Tool) -> str:
+    """What a call does to the world, in one word."""
+    return _word(ToolEffect.Name(tool.effect), "TOOL_EFFECT_")
+
+
+def trust_word(tool: Tool) -> str:
+    """Which runs may call it, in one word."""
+    return _word(ToolTrust.Name(tool.trust), "TOOL_TRUST_")
+
+
+def approval_word(tool: Tool) -> str:
+    """Whether a person decides first, in one word."""
+    return _word(ToolApproval.Name(tool.approval), "TOOL_APPROVAL_")
+
+
+def _word(name: str, prefix: str) -> str:
+    return name.removeprefix(prefix).lower().replace("_", " ")
+
+
+def _first_sentence(text: str) -> str:
+    return text.partition(". ")[0].removesuffix(".")
+
+
+def _named(listed: pb.ListToolsResponse, name: str) -> Tool:
+    for tool in listed.tools:
+        if tool.name == name:
+            return tool
+    absent = "".join(
+        f" The tools of {each.integration} are absent: {each.off_reason}."
+        for each in listed.absent
+        if name.startswith(f"{each.integration}_")
+    )
+    raise NotFound(f"There is no tool {name}.{absent} `astra tools list` shows those there are.")
