@@ -19,6 +19,7 @@ from services.astra.tables import Agent, Repository, TaskRun, ThreadPost, Transc
 from services.astra.task_run_store import run_on_record
 from services.astra.thread_post_store import ANSWER
 from services.astra.turns import append_said, read_turns, said_by_user
+from services.astra.waits import working_deadline
 from services.common.database import Database, Transaction
 
 
@@ -55,7 +56,7 @@ async def _take_over(connection: Transaction, run: RunHead, worker: str) -> RunH
     if run.attempt_fence > 0:
         began = task_event_pb2.AttemptRestarted(fence=fence, worker=worker, abandoned_calls=len(abandoned))
     # The time an agent may take begins with its work, however long the queue was.
-    first = {} if run.attempt_fence > 0 else {"deadline_time": _working_deadline(run.agent_id)}
+    deadline = working_deadline() if run.attempt_fence > 0 else _first_deadline(run.agent_id)
     taken = await change(
         connection,
         run.id,
@@ -68,13 +69,13 @@ async def _take_over(connection: Transaction, run: RunHead, worker: str) -> RunH
         estimated_cost_usd_micros=TaskRun.estimated_cost_usd_micros + sum(abandoned),
         # Begun by itself, it answers for itself: the run it was folded into did not live to do so.
         answered_by_task_run_id=None,
-        **first,
+        deadline_time=deadline,
     )
     await add_events(connection, taken, [convert.new_event(began)])
     return taken
 
 
-def _working_deadline(agent_id: str) -> ScalarSelect[datetime]:
+def _first_deadline(agent_id: str) -> ScalarSelect[datetime]:
     timeout = func.make_interval(0, 0, 0, 0, 0, 0, Agent.run_timeout_seconds)
     return select(func.now() + timeout).where(Agent.id == agent_id).scalar_subquery()
 

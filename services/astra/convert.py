@@ -13,6 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from aucert.astra.v1 import (
     agent_pb2,
+    budget_pb2,
     principal_pb2,
     repository_pb2,
     task_event_pb2,
@@ -53,6 +54,8 @@ OUTCOME = EnumWords(task_run_pb2.TaskRunOutcome.DESCRIPTOR, "TASK_RUN_OUTCOME_")
 WAIT_REASON = EnumWords(task_run_pb2.WaitReason.DESCRIPTOR, "WAIT_REASON_")
 POST_KIND = EnumWords(thread_post_pb2.ThreadPostKind.DESCRIPTOR, "THREAD_POST_KIND_")
 START_POLICY = EnumWords(repository_pb2.StartPolicy.DESCRIPTOR, "START_POLICY_")
+CAP_KIND = EnumWords(budget_pb2.CapKind.DESCRIPTOR, "CAP_KIND_")
+USAGE_DIMENSION = EnumWords(budget_pb2.UsageDimension.DESCRIPTOR, "USAGE_DIMENSION_")
 ROLE = EnumWords(message_pb2.Role.DESCRIPTOR, "ROLE_")
 
 _SAME_NAME = [
@@ -77,6 +80,7 @@ _SAME_NAME = [
     "tokens_cache_read",
     "tokens_cache_write",
     "estimated_cost_usd_micros",
+    "requester_trusted",
 ]
 _TIMES = [
     "wait_expires_time",
@@ -219,4 +223,34 @@ def principal(row: Stored) -> principal_pb2.Principal:
     """A principal, from its row."""
     return principal_pb2.Principal(
         principal_id=row.id, name=row.name, tenant_id=row.tenant_id, scopes=sorted(scopes_of(row.scopes))
+    )
+
+
+def cap(row: Stored) -> budget_pb2.Cap:
+    """A cap, from its row with what is spent of it."""
+    return budget_pb2.Cap(
+        kind=CAP_KIND.number(row.cap),
+        agent_slug=row.agent_slug or "",
+        task_run_id=row.task_run_id or "",
+        limit_usd_micros=row.limit_usd_micros,
+        spent_usd_micros=row.spent,
+        reserved_usd_micros=row.reserved,
+        set_by=row.set_by,
+        set_time=timestamp(row.set_time),
+    )
+
+
+def usage_row(row: Stored) -> budget_pb2.UsageRow:
+    """A row of a usage report, from the sums."""
+    return budget_pb2.UsageRow(
+        day=row.day,
+        agent_slug=row.agent,
+        model_alias=row.model,
+        call_count=row.call_count,
+        abandoned_call_count=row.abandoned_call_count,
+        tokens_input=row.tokens_input,
+        tokens_output=row.tokens_output,
+        tokens_cache_read=row.tokens_cache_read,
+        tokens_cache_write=row.tokens_cache_write,
+        cost_usd_micros=row.cost_usd_micros,
     )

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from services.common.errors import Exists, Invalid, NotFound, Refused, Unauthenticated
+from datetime import timedelta
+
+from services.common.errors import Exhausted, Exists, Invalid, NotFound, Refused, Unauthenticated
+
+HELD_RETRY_AFTER = timedelta(seconds=2)
+"""About as long as a short model call takes to free what it does not use."""
 
 
 class TokenInvalid(Unauthenticated):
@@ -110,6 +115,35 @@ class ReservationNotOpen(Refused):
         )
 
 
+class BudgetExhausted(Refused):
+    """A cap leaves too little for the call. Amounts in millionths of a US dollar."""
+
+    reason = "BUDGET_EXHAUSTED"
+
+    def __init__(self, cap: str, *, limit: int, spent: int, reserved: int, needed: int) -> None:
+        super().__init__(
+            f"The cap {cap} leaves too little for this call. An operator can raise it: `astra budget set`.",
+            metadata=_amounts(cap, limit=limit, spent=spent, reserved=reserved, needed=needed),
+        )
+
+
+class BudgetHeld(Exhausted):
+    """What a cap leaves is set aside for calls under way, most of which will not use all of it."""
+
+    reason = "BUDGET_HELD"
+
+    def __init__(self, cap: str, *, limit: int, spent: int, reserved: int, needed: int) -> None:
+        super().__init__(
+            f"What the cap {cap} leaves is set aside for calls under way. Ask again when they are done.",
+            metadata=_amounts(cap, limit=limit, spent=spent, reserved=reserved, needed=needed),
+            retry_after=HELD_RETRY_AFTER,
+        )
+
+
+def _amounts(cap: str, **usd_micros: int) -> dict[str, str]:
+    return {"cap": cap} | {f"{name}_usd_micros": str(value) for name, value in usd_micros.items()}
+
+
 class ResultsMismatch(Refused):
     """The results are not those of the calls that are open."""
 
@@ -129,6 +163,38 @@ class AgentNotFound(NotFound):
 
     def __init__(self, slug: str) -> None:
         super().__init__("No agent of this tenant has this name.", metadata={"agent_slug": slug})
+
+
+class ToolCallNotOpen(Refused):
+    """The call is not on record, is another tool's, or has its result already."""
+
+    reason = "TOOL_CALL_NOT_OPEN"
+
+    def __init__(self, task_run_id: str, call_id: str) -> None:
+        super().__init__(
+            "The record has no open call of this id and tool, so nothing may be changed for it.",
+            metadata={"task_run_id": task_run_id, "call_id": call_id},
+        )
+
+
+class EffectTaken(Exists):
+    """The call or request has an effect on record that is to be something else."""
+
+    reason = "REQUEST_ID_REUSED"
+
+    def __init__(self, effect_id: str) -> None:
+        super().__init__(
+            "This request id was used for another change. Use a new one.", metadata={"effect_id": effect_id}
+        )
+
+
+class EffectNotFound(NotFound):
+    """No effect of the tenant has this id."""
+
+    reason = "EFFECT_NOT_FOUND"
+
+    def __init__(self, effect_id: str) -> None:
+        super().__init__("No effect of this tenant has this id.", metadata={"effect_id": effect_id})
 
 
 class RepositoryNotFound(NotFound):

@@ -43,8 +43,12 @@ async def take_follow_ups(connection: Transaction, run: RunHead, asked: Asked) -
     return [said_by_user(each.message, each.thread_event_id) for each in follow_ups]
 
 
-async def _tell(connection: Transaction, run: RunHead, follow_ups: Sequence[Row[str, str, str]]) -> None:
-    numbered = await change(connection, run.id, events=len(follow_ups))
+async def _tell(
+    connection: Transaction, run: RunHead, follow_ups: Sequence[Row[str, str, str, bool]]
+) -> None:
+    # A run that has taken in what a stranger asks for may do no more than a stranger's.
+    less = {} if all(each.requester_trusted for each in follow_ups) else {"requester_trusted": False}
+    numbered = await change(connection, run.id, events=len(follow_ups), **less)
     events = [
         task_event_pb2.FollowUp(thread_event_id=each.thread_event_id, task_run_id=each.id)
         for each in follow_ups
@@ -56,7 +60,7 @@ async def _tell(connection: Transaction, run: RunHead, follow_ups: Sequence[Row[
 
 _TAKER = aliased(TaskRun)
 _FOLLOW_UPS = (
-    select(TaskRun.id, TaskRun.thread_event_id, TaskRun.message)
+    select(TaskRun.id, TaskRun.thread_event_id, TaskRun.message, TaskRun.requester_trusted)
     .join(
         _TAKER,
         and_(

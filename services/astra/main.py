@@ -9,12 +9,18 @@ from functools import partial
 
 from aucert.astra.v1.agent_service_pb2_grpc import add_AgentServiceServicer_to_server
 from aucert.astra.v1.budget_service_pb2_grpc import add_BudgetServiceServicer_to_server
+from aucert.astra.v1.effect_service_pb2_grpc import add_EffectServiceServicer_to_server
 from aucert.astra.v1.principal_service_pb2_grpc import add_PrincipalServiceServicer_to_server
 from aucert.astra.v1.repository_service_pb2_grpc import add_RepositoryServiceServicer_to_server
 from aucert.astra.v1.task_run_service_pb2_grpc import add_TaskRunServiceServicer_to_server
 from aucert.astra.v1.thread_post_service_pb2_grpc import add_ThreadPostServiceServicer_to_server
 from aucert.astra.v1.transcript_service_pb2_grpc import add_TranscriptServiceServicer_to_server
 from services.astra.attempt_store import AttemptStore
+from services.astra.budget_servicer import BudgetServicer
+from services.astra.budget_store import BudgetStore
+from services.astra.budget_sweep import BudgetSweep
+from services.astra.effect_servicer import EffectServicer
+from services.astra.effect_store import EffectStore
 from services.astra.ending_store import EndingStore
 from services.astra.notifications import Notifications
 from services.astra.principal_servicer import PrincipalServicer
@@ -22,15 +28,16 @@ from services.astra.principal_store import LocalAuthenticator, PrincipalStore
 from services.astra.registry_servicer import AgentServicer, RepositoryServicer
 from services.astra.registry_store import RegistryStore
 from services.astra.settings import AstraSettings
-from services.astra.spend import BudgetStore
+from services.astra.spend import SpendStore
 from services.astra.stop_store import StopStore
 from services.astra.sweeper import Sweeper
 from services.astra.task_run_servicer import TaskRunServicer
 from services.astra.task_run_store import TaskRunStore
 from services.astra.thread_post_servicer import ThreadPostServicer
 from services.astra.thread_post_store import ThreadPostStore
-from services.astra.transcript_servicer import BudgetServicer, TranscriptServicer
+from services.astra.transcript_servicer import TranscriptServicer
 from services.astra.transcript_store import TranscriptStore
+from services.astra.usage_store import UsageStore
 from services.astra.watching import Watching
 from services.common.database import Database
 from services.common.logs import configure_logs
@@ -50,7 +57,12 @@ async def running(settings: AstraSettings) -> AsyncIterator[RunningServer]:
 
         notifications = Notifications(settings.database_url.get_secret_value())
         principals = PrincipalStore(relay)
-        sweeper = Sweeper(relay, EndingStore(database), interval_seconds=settings.sweep_interval_seconds)
+        sweeper = Sweeper(
+            relay,
+            EndingStore(database),
+            BudgetSweep(relay, database),
+            interval_seconds=settings.sweep_interval_seconds,
+        )
         await stack.enter_async_context(notifications.listening())
         await stack.enter_async_context(sweeper.sweeping())
         server = serve(
@@ -91,7 +103,11 @@ def _registrations(
             add_TranscriptServiceServicer_to_server,
             TranscriptServicer(TranscriptStore(database)),
         ),
-        ("BudgetService", add_BudgetServiceServicer_to_server, BudgetServicer(BudgetStore(database))),
+        (
+            "BudgetService",
+            add_BudgetServiceServicer_to_server,
+            BudgetServicer(SpendStore(database), BudgetStore(database), UsageStore(database)),
+        ),
         ("AgentService", add_AgentServiceServicer_to_server, AgentServicer(registry)),
         ("RepositoryService", add_RepositoryServiceServicer_to_server, RepositoryServicer(registry)),
         ("PrincipalService", add_PrincipalServiceServicer_to_server, PrincipalServicer(principals)),
@@ -100,6 +116,7 @@ def _registrations(
             add_ThreadPostServiceServicer_to_server,
             ThreadPostServicer(ThreadPostStore(database)),
         ),
+        ("EffectService", add_EffectServiceServicer_to_server, EffectServicer(EffectStore(database))),
     ]
     return [Registration(f"aucert.astra.v1.{name}", add, servicer) for name, add, servicer in servicers]
 

@@ -4,15 +4,31 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from google.protobuf.message import Message
 
 from services.astra.errors import PageTokenInvalid
+
+Row = TypeVar("Row", bound=Message)
 
 
 def page_size(asked: int, *, usual: int, most: int) -> int:
     """The size of a page: 0 asks for the usual one, more than the most is clamped."""
     return min(asked or usual, most)
+
+
+def first_bytes(rows: Sequence[Row], most: int) -> list[Row]:
+    """The first rows, up to and with the one that makes them `most` bytes long."""
+    taken: list[Row] = []
+    size = 0
+    for row in rows:
+        if size >= most:
+            break
+        taken.append(row)
+        size += row.ByteSize()
+    return taken
 
 
 def token_after(listing: str, *key: str | int) -> str:

@@ -37,6 +37,7 @@ PRINCIPALS: Mapping[str, frozenset[Scope.ValueType]] = {
             scope.SCOPE_RUNS_WORK,
             scope.SCOPE_RUNS_READ,
             scope.SCOPE_EVENTS_CLAIM,
+            scope.SCOPE_WATCHES_RENEW,
             scope.SCOPE_REGISTRY_READ,
             scope.SCOPE_MODELS_READ,
             scope.SCOPE_MODELS_GENERATE,
@@ -60,6 +61,7 @@ PRINCIPALS: Mapping[str, frozenset[Scope.ValueType]] = {
     "astra": frozenset({scope.SCOPE_PRINCIPALS_AUTHENTICATE}),
     "operator": frozenset(
         {
+            scope.SCOPE_BUDGETS_WRITE,
             scope.SCOPE_TASKS_WRITE,
             scope.SCOPE_RUNS_READ,
             scope.SCOPE_REGISTRY_READ,
@@ -68,6 +70,7 @@ PRINCIPALS: Mapping[str, frozenset[Scope.ValueType]] = {
             scope.SCOPE_MODELS_GENERATE,
             scope.SCOPE_TOOLS_READ,
             scope.SCOPE_TOOLS_CALL,
+            scope.SCOPE_TOOLS_WRITE,
         }
     ),
     "api": frozenset({scope.SCOPE_TASKS_WRITE, scope.SCOPE_RUNS_READ}),

@@ -1,4 +1,4 @@
-"""What a fresh installation begins with: tenant `default`, agent `atlas` and the principals.
+"""What a fresh installation begins with: tenant `default`, agent `atlas`, caps and the principals.
 
 Safe to repeat: tokens and the shipped fragments are brought up to date, an agent that is already there
 keeps what operators made of it.
@@ -7,33 +7,43 @@ keeps what operators made of it.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from services.astra.migrate import owner_transaction
 from services.astra.principals import PRINCIPALS, scope_words
-from services.astra.tables import Agent, AgentPersonality, Personality, Principal, Tenant
+from services.astra.tables import Agent, AgentPersonality, Budget, Personality, Principal, Tenant
 from services.common.identity import token_digest
 
 DEFAULT_TENANT = "default"
 DEFAULT_TENANT_ID = str(uuid.uuid5(uuid.NAMESPACE_URL, "astra:tenant:default"))
 """Known beforehand, because row-level security binds the owner too."""
-ATLAS_HANDLES = {"github": ["atlas", "astra-atlas"]}
+ATLAS_HANDLES = {
+    "github": ["atlas", "astra-atlas"],
+    "slack": ["atlas"],
+    "google-drive": ["atlas"],
+    "plane": ["atlas"],
+}
 TURNS_MAX = 40
 TOKENS_MAX = 400_000
 RUN_TIMEOUT_SECONDS = 30 * 60
 MISTAKES_MAX = 3
+CAPS_USD_MICROS = {"run": 10_000_000, "agent_day": 100_000_000, "tenant_month": 1_000_000_000}
+"""What may be spent until somebody says otherwise: 10 dollars a run, 100 an agent and day, 1000 a month."""
 FRAGMENTS = ("who-atlas-is", "works-with-evidence", "answers-in-threads", "reads-data-as-data")
 """The fragments of atlas' framing, in order: files in `personalities/`."""
 
 _FOLDER = Path(__file__).with_name("personalities")
 
 
-def seed(owner_url: str, tokens: Mapping[str, str]) -> None:
-    """Seed the database; `tokens`: bearer tokens by names of `PRINCIPALS`, others raise ValueError."""
+def seed(owner_url: str, tokens: Mapping[str, str], *, operators: Sequence[str] = ()) -> None:
+    """Seed the database; `tokens`: bearer tokens by names of `PRINCIPALS`, others raise ValueError.
+
+    `operators`: how sources name the people who may act as `operator`, and nobody else from now on.
+    """
     unknown = tokens.keys() - PRINCIPALS.keys()
     if unknown:
         raise ValueError(f"No principal is called {', '.join(sorted(unknown))}.")
@@ -45,8 +55,12 @@ def seed(owner_url: str, tokens: Mapping[str, str]) -> None:
             .on_conflict_do_nothing()
         )
         _seed_atlas(connection)
+        _seed_caps(connection)
         for name, token in tokens.items():
             _seed_principal(connection, name, token)
+        connection.execute(
+            update(Principal).where(Principal.name == "operator").values(identities=list(operators))
+        )
 
 
 def _seed_atlas(connection: Connection) -> None:
@@ -77,6 +91,18 @@ def _seed_atlas(connection: Connection) -> None:
                     position=position,
                 )
             )
+
+
+def _seed_caps(connection: Connection) -> None:
+    """Caps for every run and agent of the tenant; one that is there stays, whatever it says."""
+    for cap, limit in CAPS_USD_MICROS.items():
+        connection.execute(
+            insert(Budget)
+            .values(
+                tenant_id=DEFAULT_TENANT_ID, cap=cap, subject_id=DEFAULT_TENANT_ID, limit_usd_micros=limit
+            )
+            .on_conflict_do_nothing()
+        )
 
 
 def _seed_fragment(connection: Connection, slug: str) -> str:

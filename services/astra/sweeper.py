@@ -1,4 +1,4 @@
-"""End the runs whose deadline has passed, whatever became of their workers."""
+"""End the runs whose deadline has passed, whatever became of their workers, and see to money left over."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, suppress
 import structlog
 from sqlalchemy import func, select
 
+from services.astra.budget_sweep import BudgetSweep
 from services.astra.ending_store import EndingStore
 from services.astra.record import UNFINISHED
 from services.astra.tables import TaskRun
@@ -29,10 +30,16 @@ class Sweeper:
     """
 
     def __init__(
-        self, relay: Database, endings: EndingStore, *, interval_seconds: float = INTERVAL_SECONDS
+        self,
+        relay: Database,
+        endings: EndingStore,
+        money: BudgetSweep,
+        *,
+        interval_seconds: float = INTERVAL_SECONDS,
     ) -> None:
         self._relay = relay
         self._endings = endings
+        self._money = money
         self._interval_seconds = interval_seconds
 
     @asynccontextmanager
@@ -71,6 +78,7 @@ class Sweeper:
         while True:
             try:
                 ended = await self.sweep()
+                await self._money.once()
             except ServiceError as error:  # the record is away: the next sweep finds the same runs
                 log.warning("sweep_failed", reason=error.reason)
             except Exception:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -25,7 +27,10 @@ class Tenant(Base):
 
 
 class Principal(Base):
-    """Somebody or something that calls. `scopes` are names of Scope in lower case, without prefix."""
+    """Somebody or something that calls. `scopes` are names of Scope in lower case, without prefix.
+
+    `identities` are how sources name the people who may act as it in a comment, as in "github:583231".
+    """
 
     __tablename__ = "principals"
     __table_args__ = (UniqueConstraint("tenant_id", "name"),)
@@ -35,6 +40,7 @@ class Principal(Base):
     name: Mapped[str]
     scopes: Mapped[Words]
     token_sha256: Mapped[Bytes] = mapped_column(unique=True)
+    identities: Mapped[Words] = mapped_column(server_default=text("'{}'"))
     created_time: Mapped[Time] = mapped_column(server_default=_NOW)
 
 
@@ -132,6 +138,15 @@ class TaskRun(Base):
         Index(
             "task_runs_thread_id_created_time_id_idx", "thread_id", text("created_time DESC"), text("id DESC")
         ),
+        Index("task_runs_by_outcome_idx", "tenant_id", "outcome", text("created_time DESC"), text("id DESC")),
+        Index("task_runs_by_source_idx", "tenant_id", "source", text("created_time DESC"), text("id DESC")),
+        Index(
+            "task_runs_by_model_alias_idx",
+            "tenant_id",
+            "model_alias",
+            text("created_time DESC"),
+            text("id DESC"),
+        ),
         Index(
             "task_runs_unfinished_by_tenant_idx",
             "tenant_id",
@@ -164,6 +179,7 @@ class TaskRun(Base):
     requester: Mapped[str]
     source_url: Mapped[str]
     repository_id: Mapped[Id | None] = mapped_column(ForeignKey("repositories.id"))
+    requester_trusted: Mapped[bool] = mapped_column(server_default=text("false"))
     pinned_commit: Mapped[str] = mapped_column(server_default=_EMPTY)
     prompt_sha256: Mapped[str] = mapped_column(server_default=_EMPTY)
     status: Mapped[str] = mapped_column(server_default=text("'queued'"))
@@ -213,6 +229,12 @@ class SpendReservation(Base):
         CheckConstraint("status IN ('open', 'settled', 'abandoned')", name="status"),
         CheckConstraint("(status = 'open') = (spent_usd_micros IS NULL)", name="settled"),
         Index(None, "task_run_id"),
+        Index(
+            "spend_reservations_open_idx",
+            "tenant_id",
+            "created_time",
+            postgresql_where=text("status = 'open'"),
+        ),
     )
 
     id: Mapped[Id] = mapped_column(primary_key=True)
@@ -225,6 +247,42 @@ class SpendReservation(Base):
     fence: Mapped[Big]
     created_time: Mapped[Time] = mapped_column(server_default=_NOW)
     settled_time: Mapped[Time | None]
+
+
+class Budget(Base):
+    """A cap on spending. `subject_id`: the run, the agent or the tenant it is for; a limit of 0 is none."""
+
+    __tablename__ = "budgets"
+    __table_args__ = (
+        CheckConstraint("cap IN ('run', 'agent_day', 'tenant_month')", name="cap"),
+        CheckConstraint("limit_usd_micros >= 0", name="limit_usd_micros"),
+        Index(None, "tenant_id", "set_time", "cap", "subject_id"),
+    )
+
+    tenant_id: Mapped[Id] = mapped_column(ForeignKey("tenants.id"), primary_key=True)
+    cap: Mapped[str] = mapped_column(primary_key=True)
+    subject_id: Mapped[Id] = mapped_column(primary_key=True)
+    limit_usd_micros: Mapped[Big]
+    set_by: Mapped[str] = mapped_column(server_default=_EMPTY)
+    set_time: Mapped[Time] = mapped_column(server_default=_NOW)
+
+
+class SpendDay(Base):
+    """What an agent used of a model, open calls left out. `day`: when the money was set aside, UTC."""
+
+    __tablename__ = "spend_days"
+
+    tenant_id: Mapped[Id] = mapped_column(ForeignKey("tenants.id"), primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    agent_id: Mapped[Id] = mapped_column(ForeignKey("agents.id"), primary_key=True)
+    model_alias: Mapped[str] = mapped_column(primary_key=True)
+    call_count: Mapped[Big] = mapped_column(server_default=_ZERO)
+    abandoned_call_count: Mapped[Big] = mapped_column(server_default=_ZERO)
+    tokens_input: Mapped[Big] = mapped_column(server_default=_ZERO)
+    tokens_output: Mapped[Big] = mapped_column(server_default=_ZERO)
+    tokens_cache_read: Mapped[Big] = mapped_column(server_default=_ZERO)
+    tokens_cache_write: Mapped[Big] = mapped_column(server_default=_ZERO)
+    spent_usd_micros: Mapped[Big] = mapped_column(server_default=_ZERO)
 
 
 class TranscriptTurn(Base):
@@ -281,7 +339,9 @@ class ThreadPost(Base):
     __tablename__ = "thread_posts"
     __table_args__ = (
         UniqueConstraint("task_run_id", "kind", "part"),
-        CheckConstraint("kind IN ('answer', 'notice_failed', 'notice_cancelled')", name="kind"),
+        CheckConstraint(
+            "kind IN ('answer', 'notice_failed', 'notice_cancelled', 'notice_paused')", name="kind"
+        ),
     )
 
     id: Mapped[Id] = mapped_column(primary_key=True)
@@ -294,3 +354,27 @@ class ThreadPost(Base):
     url: Mapped[str] = mapped_column(server_default=_EMPTY)
     created_time: Mapped[Time] = mapped_column(server_default=_NOW)
     posted_time: Mapped[Time | None]
+
+
+class Effect(Base):
+    """A change a tool makes at a vendor, on record before it is asked for. `effect_key` names the call."""
+
+    __tablename__ = "effects"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "effect_key"),
+        CheckConstraint("(done_time IS NULL) = (response_json IS NULL)", name="done"),
+        Index(None, "task_run_id"),
+    )
+
+    id: Mapped[Id] = mapped_column(primary_key=True)
+    tenant_id: Mapped[Id] = mapped_column(ForeignKey("tenants.id"))
+    effect_key: Mapped[str]
+    task_run_id: Mapped[Id | None] = mapped_column(ForeignKey("task_runs.id"))
+    call_id: Mapped[str] = mapped_column(server_default=_EMPTY)
+    tool_name: Mapped[str]
+    request_sha256: Mapped[str]
+    requester: Mapped[str] = mapped_column(server_default=_EMPTY)
+    url: Mapped[str] = mapped_column(server_default=_EMPTY)
+    response_json: Mapped[str | None]
+    created_time: Mapped[Time] = mapped_column(server_default=_NOW)
+    done_time: Mapped[Time | None]

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from aucert.astra.v1 import task_run_service_pb2 as pb
-from aucert.astra.v1.task_run_pb2 import TASK_RUN_STATUS_WAITING
+from aucert.astra.v1.task_run_pb2 import TASK_RUN_STATUS_WAITING, WAIT_REASON_BUDGET
 from aucert.astra.v1.task_run_service_pb2_grpc import TaskRunServiceServicer
 from services.astra import convert
 from services.astra.attempt_store import AttemptStore
@@ -17,7 +17,7 @@ from services.astra.domain import Ending, Outcome, Status
 from services.astra.ending_store import EndingStore
 from services.astra.pages import key_of, page_size, token_after
 from services.astra.stop_store import StopStore
-from services.astra.task_run_store import TaskRunStore
+from services.astra.task_run_store import RunFilter, TaskRunStore
 from services.astra.watching import Watching
 from services.common.caller import current_caller
 from services.common.errors import FieldInvalid
@@ -71,8 +71,14 @@ class TaskRunServicer(TaskRunServiceServicer):
             _tenant(),
             limit=limit + 1,
             before=None if key is None else (key[0], str(key[1])),
-            status=convert.STATUS.word(request.status),
-            thread_id=request.thread_id,
+            wanted=RunFilter(
+                status=convert.STATUS.word(request.status),
+                outcome=convert.OUTCOME.word(request.outcome),
+                source=convert.SOURCE.word(request.source),
+                model_alias=request.model_alias,
+                thread_id=request.thread_id,
+                thread_event_id=request.thread_event_id,
+            ),
         )
         response = pb.ListTaskRunsResponse(task_runs=found[:limit])
         if len(found) > limit:
@@ -102,6 +108,8 @@ class TaskRunServicer(TaskRunServiceServicer):
         del context
         if request.status == TASK_RUN_STATUS_WAITING and not request.waiting_for:
             raise FieldInvalid([("waiting_for", "must say what the run waits for")])
+        if request.waiting_for == WAIT_REASON_BUDGET and not request.HasField("wait_expires_time"):
+            raise FieldInvalid([("wait_expires_time", "must say how long the run waits for money")])
         expires = request.wait_expires_time if request.HasField("wait_expires_time") else None
         run = await self._runs.move(
             _tenant(),

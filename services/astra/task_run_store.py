@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -33,12 +34,28 @@ from services.astra.record import (
 from services.astra.spend import release_open
 from services.astra.storable import message_to_json, storable
 from services.astra.tables import Agent, Repository, TaskEvent, TaskRun
+from services.astra.waits import BUDGET, waiting_deadline, working_deadline
 from services.common.database import Database, Transaction
 
 RunKey = tuple[datetime, str]
 QUEUED_DAYS_MAX = 7
 """How long a run may wait for its first attempt: longer than the workers or Temporal are ever away, so that
 what was accepted is begun when they return, and short enough that nobody gets an answer they gave up on."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunFilter:
+    """Which runs of a tenant, in the words of the record; an empty word leaves its side open."""
+
+    status: str = ""
+    outcome: str = ""
+    source: str = ""
+    model_alias: str = ""
+    thread_id: str = ""
+    thread_event_id: str = ""
+
+
+ALL_RUNS = RunFilter()
 
 
 class TaskRunStore:
@@ -74,6 +91,7 @@ class TaskRunStore:
                     requester=storable(request.requester),
                     source_url=storable(request.source_url),
                     repository_id=request.repository_id or None,
+                    requester_trusted=request.requester_trusted,
                     deadline_time=func.now() + timedelta(days=QUEUED_DAYS_MAX),
                 )
                 .on_conflict_do_nothing()
@@ -100,20 +118,25 @@ class TaskRunStore:
         *,
         limit: int,
         before: RunKey | None = None,
-        status: str = "",
-        thread_id: str = "",
+        wanted: RunFilter = ALL_RUNS,
     ) -> list[TaskRunMessage]:
-        """Runs, newest first, older than `before`; only those of a status or thread when given."""
+        """Runs, newest first, older than `before`; only those wanted."""
         query = runs().order_by(TaskRun.created_time.desc(), TaskRun.id.desc()).limit(limit)
         if before is not None:
             after = tuple_(literal(before[0], TaskRun.created_time.type), literal(before[1], TaskRun.id.type))
             query = query.where(tuple_(TaskRun.created_time, TaskRun.id) < after)
-        if status:
-            query = query.where(TaskRun.status == status)
-        if status and status != Status.COMPLETED:
+        for column, value in (
+            (TaskRun.status, wanted.status),
+            (TaskRun.outcome, wanted.outcome),
+            (TaskRun.source, wanted.source),
+            (TaskRun.model_alias, wanted.model_alias),
+            (TaskRun.thread_id, wanted.thread_id),
+            (TaskRun.thread_event_id, wanted.thread_event_id),
+        ):
+            if value:
+                query = query.where(column == value)
+        if wanted.status and wanted.status != Status.COMPLETED:
             query = query.where(UNFINISHED)  # lets the index of the few unfinished runs be used
-        if thread_id:
-            query = query.where(TaskRun.thread_id == thread_id)
         async with self._database.tenant(tenant_id) as connection:
             found = await connection.execute(query.where(TaskRun.tenant_id == tenant_id))
             return [convert.task_run(row) for row in found]
@@ -138,7 +161,8 @@ class TaskRunStore:
     ) -> TaskRunMessage:
         """Move between work and waiting; repeating a move is a no-op. Raises TransitionImpossible.
 
-        A run waits because a provider refused its next call, so what was set aside for that call is free.
+        A run waits because a provider or a cap refused its next call, so what was set aside for that call is
+        free. Waiting for money needs `expires`.
         """
         async with self._database.tenant(tenant_id) as connection:
             run = await hold_unfinished(connection, task_run_id, fence=fence)
@@ -159,10 +183,20 @@ class TaskRunStore:
                     status=to,
                     waiting_for=waiting_for,
                     wait_expires_time=expires,
+                    deadline_time=waiting_deadline(expires)
+                    if expires and waiting_for == BUDGET
+                    else TaskRun.deadline_time,
                 )
                 await add_events(connection, run, [convert.new_event(waiting)])
             elif wanted is Step.MOVE:
-                await change(connection, task_run_id, status=to, waiting_for="", wait_expires_time=None)
+                await change(
+                    connection,
+                    task_run_id,
+                    status=to,
+                    waiting_for="",
+                    wait_expires_time=None,
+                    deadline_time=working_deadline(),
+                )
                 await tell_watchers(connection, tenant_id, task_run_id)
             return await run_on_record(connection, task_run_id)
 

@@ -18,7 +18,7 @@ from services.astra.tables import ThreadPost
 from services.common.database import Database, Transaction
 
 ANSWER = "answer"
-CONTRADICTING = frozenset({"notice_failed", "notice_cancelled"})
+CONTRADICTING = frozenset({"notice_failed", "notice_cancelled", "notice_paused"})
 """Notices that say there is no answer."""
 
 

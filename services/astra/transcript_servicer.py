@@ -1,15 +1,13 @@
-"""TranscriptService and BudgetService."""
+"""TranscriptService."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aucert.astra.v1 import budget_service_pb2, transcript_service_pb2
-from aucert.astra.v1.budget_service_pb2_grpc import BudgetServiceServicer
+from aucert.astra.v1 import transcript_service_pb2
 from aucert.astra.v1.transcript_service_pb2_grpc import TranscriptServiceServicer
 from aucert.models.v1.message_pb2 import ROLE_ASSISTANT, Message
-from services.astra.pages import key_of, page_size, token_after
-from services.astra.spend import BudgetStore
+from services.astra.pages import first_bytes, key_of, page_size, token_after
 from services.astra.transcript_store import TranscriptStore
 from services.astra.turns import calls_in
 from services.common.caller import current_caller
@@ -19,6 +17,8 @@ if TYPE_CHECKING:
     from services.common.door import Context
 
 TURNS_A_PAGE, TURNS_A_PAGE_MAX = 50, 200
+PAGE_BYTES_MAX = 8 * 1024 * 1024
+"""A turn may hold the results of many calls; a message of the wire holds 32 MiB."""
 
 
 class TranscriptServicer(TranscriptServiceServicer):
@@ -54,35 +54,14 @@ class TranscriptServicer(TranscriptServiceServicer):
         found = await self._transcripts.turns(
             current_caller().tenant_id,
             request.task_run_id,
-            after=key[0] if key else -1,
+            after=key[0] if key else request.from_position - 1,
             limit=limit + 1,
         )
-        more = len(found) > limit
+        turns = first_bytes(found[:limit], PAGE_BYTES_MAX)
+        more = len(found) > len(turns)
         return transcript_service_pb2.ListTurnsResponse(
-            turns=found[:limit],
-            next_page_token=token_after(listing, found[limit - 1].position) if more else "",
+            turns=turns, next_page_token=token_after(listing, turns[-1].position) if more else ""
         )
-
-
-class BudgetServicer(BudgetServiceServicer):
-    """Money set aside before it is spent."""
-
-    def __init__(self, budgets: BudgetStore) -> None:
-        self._budgets = budgets
-
-    async def ReserveSpend(
-        self, request: budget_service_pb2.ReserveSpendRequest, context: Context
-    ) -> budget_service_pb2.ReserveSpendResponse:
-        """Set aside the worst case of the next model call."""
-        del context
-        reservation = await self._budgets.reserve(
-            current_caller().tenant_id,
-            request.task_run_id,
-            request.fence,
-            model_alias=request.model_alias,
-            usd_micros=request.reserved_usd_micros,
-        )
-        return budget_service_pb2.ReserveSpendResponse(reservation=reservation)
 
 
 def _check_model_turn(message: Message) -> None:

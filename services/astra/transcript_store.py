@@ -21,7 +21,7 @@ from services.astra.errors import ReservationNotOpen, ResultsMismatch
 from services.astra.follow_ups import ask_follow_ups, take_follow_ups
 from services.astra.ledger import ask_open_calls, begin_calls, finish_calls, open_calls
 from services.astra.record import add_events, advance, advanced, advancing
-from services.astra.spend import reserve
+from services.astra.spend import ask_reservation, count_turn
 from services.astra.storable import storable
 from services.astra.tables import TaskRun, TranscriptTurn
 from services.astra.turns import Said, append_model_turn, append_said, calls_in, read_turns, said_by_user
@@ -53,8 +53,9 @@ class TranscriptStore:
     ) -> CommitToolResultsResponse:
         """Record the results of all open calls, take in follow-ups and set the next call's money aside.
 
-        Results follow a model's turn, so repeating this finds another turn last and raises ResultsMismatch;
-        so do results that are not exactly those of the open calls.
+        There is no reservation where a cap leaves too little for it. Results follow a model's
+        turn, so repeating this finds another turn last and raises ResultsMismatch; so do results that are not
+        exactly those of the open calls.
         """
         async with self._database.tenant(tenant_id) as connection:
             task_run_id, fence = request.task_run_id, request.fence
@@ -72,10 +73,11 @@ class TranscriptStore:
                 await add_events(connection, run, events)
             said = [*_told_by_platform(request), *await take_follow_ups(connection, run, said_meanwhile)]
             turns = await append_said(connection, run, position + 1, said)
-            reservation = await reserve(
+            asking = await ask_reservation(
                 connection, run, request.next_model_alias, request.next_reserved_usd_micros
             )
-        return CommitToolResultsResponse(turns=turns, reservation=reservation)
+        refused = await asking.refusal()  # the results stay on record: they are paid
+        return CommitToolResultsResponse(turns=turns, reservation=None if refused else asking.reservation)
 
     async def turns(self, tenant_id: str, task_run_id: str, *, after: int, limit: int) -> list[TurnMessage]:
         """The recorded turns after a position, in order."""
@@ -110,6 +112,7 @@ async def _commit_turn(connection: Transaction, turn: CommitTurnRequest) -> int:
         tools_called=[storable(call.tool_name) for call in calls],
     )
     await add_events(connection, run, [convert.new_event(event)])
+    await count_turn(connection, run, turn)
     return position
 
 

@@ -15,16 +15,11 @@ from datetime import timedelta
 import grpc
 from temporalio import activity
 
-from aucert.astra.v1.task_run_pb2 import (
-    TASK_RUN_STATUS_WAITING,
-    WAIT_REASON_RATE_LIMIT,
-    TaskRun,
-)
+from aucert.astra.v1.task_run_pb2 import TASK_RUN_STATUS_WAITING
 from aucert.astra.v1.task_run_service_pb2 import (
     BeginAttemptRequest,
     BeginAttemptResponse,
     GetTaskRunRequest,
-    UpdateTaskStatusRequest,
 )
 from aucert.dispatcher.v1.dispatcher_service_pb2 import ClaimNextEventRequest
 from services.common.caller import acting_for
@@ -32,9 +27,11 @@ from services.common.errors import ServiceError, from_rpc
 from services.common.thread_input import ThreadInput
 from services.worker.agent import Finish
 from services.worker.catalogue import Catalogue
+from services.worker.costs import Shortage
 from services.worker.endings import Endings, answer_begun
-from services.worker.failures import FENCE_STALE, only_reasons_leave
+from services.worker.failures import BUDGET_EXHAUSTED, FENCE_STALE, only_reasons_leave
 from services.worker.pacing import RateLimited
+from services.worker.pauses import Pauses, now_ms
 from services.worker.run import Attempt
 from services.worker.steps import (
     CLAIM_NEXT,
@@ -61,6 +58,7 @@ class Activities:
         stubs: Stubs,
         catalogue: Catalogue,
         endings: Endings,
+        pauses: Pauses,
         stops: Stops,
         *,
         worker: str,
@@ -69,6 +67,7 @@ class Activities:
         self._stubs = stubs
         self._catalogue = catalogue
         self._endings = endings
+        self._pauses = pauses
         self._stops = stops
         self._worker = worker
         self._heartbeat_seconds = heartbeat_seconds
@@ -105,12 +104,12 @@ class Activities:
     async def _attempt(self, run: RunToWork) -> WorkResult:
         try:
             with self._stops.watching(run.task_run_id) as stopped:
-                if run.resume_time_ms > _now_ms() and await self._waits_on(run.task_run_id):
-                    return WorkResult(Progress.WAIT, run.resume_time_ms)
+                if run.resume_time_ms > now_ms() and await self._waits_on(run.task_run_id):
+                    return WorkResult(Progress.WAIT, run.resume_time_ms, run.pause_expires_ms)
                 begun = await self._stubs.runs.BeginAttempt(
                     BeginAttemptRequest(task_run_id=run.task_run_id, worker=self._worker)
                 )
-                return await self._carry_on(begun, stopped)
+                return await self._carry_on(begun, stopped, run.pause_expires_ms)
         except (grpc.aio.AioRpcError, ServiceError) as error:
             failure = error if isinstance(error, ServiceError) else from_rpc(error)
             if failure.reason == FENCE_STALE:
@@ -124,7 +123,9 @@ class Activities:
         run = (await self._stubs.runs.GetTaskRun(GetTaskRunRequest(task_run_id=task_run_id))).task_run
         return run.status == TASK_RUN_STATUS_WAITING and not run.HasField("stop_requested_time")
 
-    async def _carry_on(self, begun: BeginAttemptResponse, stopped: asyncio.Event) -> WorkResult:
+    async def _carry_on(
+        self, begun: BeginAttemptResponse, stopped: asyncio.Event, pause_expires_ms: int
+    ) -> WorkResult:
         task_run, fence = begun.task_run, begun.fence
         if not fence:
             await self._endings.already_over(task_run)
@@ -140,26 +141,18 @@ class Activities:
             else:
                 return WorkResult(Progress.CONTINUE)
         except RateLimited as limited:
-            resume_time_ms = _now_ms() + round(limited.delay.total_seconds() * 1000)
-            return await self._wait(task_run, fence, resume_time_ms)
+            return await self._pauses.for_a_limit(task_run, fence, limited.delay)
+        except ServiceError as refusal:
+            if refusal.reason != BUDGET_EXHAUSTED:
+                raise
+            return await self._pauses.for_money(
+                task_run, fence, Shortage.of(refusal.metadata), pause_expires_ms=pause_expires_ms
+            )
         return WorkResult(Progress.OVER)
 
     async def _to_answer(self, begun: BeginAttemptResponse) -> Finish | None:
         attempt = await Attempt.prepare(begun, self._stubs, self._catalogue, leaving=_leaving())
         return await attempt.to_answer()
-
-    async def _wait(self, run: TaskRun, fence: int, resume_time_ms: int) -> WorkResult:
-        """Leave the run waiting for the time, at most until its deadline, without holding a slot."""
-        resume_time_ms = min(resume_time_ms, run.deadline_time.ToMilliseconds())
-        request = UpdateTaskStatusRequest(
-            task_run_id=run.task_run_id,
-            fence=fence,
-            status=TASK_RUN_STATUS_WAITING,
-            waiting_for=WAIT_REASON_RATE_LIMIT,
-        )
-        request.wait_expires_time.FromMilliseconds(resume_time_ms)
-        await self._stubs.runs.UpdateTaskStatus(request)
-        return WorkResult(Progress.WAIT, resume_time_ms)
 
 
 @asynccontextmanager
@@ -190,7 +183,3 @@ def _leaving() -> Callable[[], bool]:
     """Asked at each turn boundary: is this worker shutting down, or has the activity run long enough?"""
     ends = time.monotonic() + SEGMENT_SECONDS
     return lambda: activity.is_worker_shutdown() or time.monotonic() > ends
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -17,6 +17,7 @@ MODEL_ATTEMPTS_MAX = 8
 """Attempts of one activity after which a model that stays away is given up: about two minutes."""
 MODEL_AWAY = "MODEL_UNAVAILABLE"
 FENCE_STALE = "FENCE_STALE"
+BUDGET_EXHAUSTED = "BUDGET_EXHAUSTED"
 RATE_LIMITED = "VENDOR_RATE_LIMITED"
 """Reason of an ending that must wait longer than it may hold a slot for."""
 FINAL_KINDS = (Invalid, NotFound, Refused, Exists)

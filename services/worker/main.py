@@ -8,9 +8,11 @@ import os
 import socket
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 from aucert.astra.v1.principal_service_pb2_grpc import PrincipalServiceStub
+from aucert.dispatcher.v1.drive_watch_service_pb2_grpc import DriveWatchServiceStub
 from services.common.channels import connect
 from services.common.identity import RemoteAuthenticator
 from services.common.logs import configure_logs
@@ -18,7 +20,10 @@ from services.common.process import run_until_signal
 from services.common.server import Dependency, RunningServer, serve
 from services.worker.activities import Activities
 from services.worker.catalogue import Catalogue
+from services.worker.drive_renewal import DriveRenewals
 from services.worker.endings import Endings
+from services.worker.notifying import Notifier
+from services.worker.pauses import Pauses
 from services.worker.settings import WorkerSettings
 from services.worker.stops import Stops
 from services.worker.stubs import Stubs
@@ -45,18 +50,21 @@ async def running(settings: WorkerSettings) -> AsyncIterator[RunningServer]:
         stubs = Stubs.over(**channels)
         worker = f"{os.getpid()}@{socket.gethostname()}"
         stops = Stops(stubs.runs)
+        notifier = Notifier(stubs.runs, stubs.threads)
         activities = Activities(
             stubs,
             Catalogue(stubs.models, stubs.tools),
-            Endings(stubs.runs, stubs.threads, worker=worker),
+            Endings(stubs.runs, stubs.threads, notifier, worker=worker),
+            Pauses(stubs.runs, notifier, budget_wait=timedelta(seconds=settings.budget_wait_seconds)),
             stops,
             worker=worker,
             heartbeat_seconds=settings.heartbeat_seconds,
         )
+        renewals = DriveRenewals(DriveWatchServiceStub(channels["dispatcher"]))
         temporal = TemporalWorker(
             settings.temporal_address,
             settings.temporal_namespace,
-            [activities.claim_next, activities.work_on_run, activities.give_up],
+            [activities.claim_next, activities.work_on_run, activities.give_up, renewals.renew],
             activities_max=settings.activities_max,
             identity=worker,
         )

@@ -1,4 +1,4 @@
-"""Slowing down when a provider or vendor asks: a short wait in place, a long one as a workflow timer."""
+"""Slowing down when somebody asks: a short wait in place, a long one as a workflow timer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WAIT_IN_PLACE_MAX = timedelta(seconds=5)
 WAITS_IN_PLACE_MAX = 3
 WAIT_UNSAID = timedelta(seconds=30)
 """How long to wait when nobody said."""
-RATE_LIMITS = frozenset({"MODEL_RATE_LIMITED", "VENDOR_RATE_LIMITED", "OVERLOADED"})
+RATE_LIMITS = frozenset({"MODEL_RATE_LIMITED", "VENDOR_RATE_LIMITED", "OVERLOADED", "BUDGET_HELD"})
 ResultT = TypeVar("ResultT")
 
 

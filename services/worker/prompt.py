@@ -10,7 +10,7 @@ from aucert.astra.v1.agent_pb2 import Agent, Personality
 from aucert.astra.v1.transcript_pb2 import TranscriptTurn
 from aucert.models.v1.message_pb2 import Message
 from aucert.models.v1.model_service_pb2 import ToolDefinition
-from aucert.tools.v1.tool_pb2 import TOOL_APPROVAL_NONE, TOOL_EFFECT_UNSPECIFIED, Tool
+from aucert.tools.v1.tool_pb2 import TOOL_APPROVAL_NONE, TOOL_EFFECT_UNSPECIFIED, TOOL_TRUST_ANY, Tool
 
 REPOSITORY_TOOLS = "aucert.tools.v1.RepoService/"
 PLATFORM_RULES = """\
@@ -38,11 +38,12 @@ def assemble(agent: Agent, *, operation: str, model_label: str) -> Prompt:
     return Prompt(text=text, sha256=hashlib.sha256(text.encode()).hexdigest())
 
 
-def offered(tools: Iterable[Tool], *, has_repository: bool) -> list[Tool]:
+def offered(tools: Iterable[Tool], *, has_repository: bool, trusted: bool) -> list[Tool]:
     """The tools this run may call, in the catalogue's order.
 
-    A tool that declares no effect or waits for a person's approval is left out, and the repository's
-    own where there is none.
+    A tool that declares no effect or waits for a person's approval is left out, the repository's own where
+    there is none, and what is for trusted requesters where one is not. What is offered stays the same for a
+    whole attempt; whether a call may run, the tools service looks up each time.
     """
     return [
         tool
@@ -50,6 +51,7 @@ def offered(tools: Iterable[Tool], *, has_repository: bool) -> list[Tool]:
         if tool.effect != TOOL_EFFECT_UNSPECIFIED
         and tool.approval == TOOL_APPROVAL_NONE
         and (has_repository or not tool.method.startswith(REPOSITORY_TOOLS))
+        and (trusted or tool.trust == TOOL_TRUST_ANY)
     ]
 
 

@@ -90,7 +90,11 @@ class Attempt:
             request = PrepareWorkspaceRequest(task_run_id=run.task_run_id)
             await paced(lambda: stubs.workspaces.PrepareWorkspace(request, timeout=PREPARE_TIMEOUT_SECONDS))
         model = await catalogue.model(run.model_alias)
-        tools = offered(await catalogue.tools(), has_repository=begun.HasField("repository"))
+        tools = offered(
+            await catalogue.tools(),
+            has_repository=begun.HasField("repository"),
+            trusted=run.requester_trusted,
+        )
         prompt = assemble(begun.agent, operation=run.operation, model_label=model.label)
         caller = ToolCaller(stubs.tools, CallingRun(run.tenant_id, run.task_run_id, begun.fence), tools)
         return cls(begun, Framing(model, prompt, definitions(tools)), stubs, caller, leaving)
@@ -139,7 +143,8 @@ class Attempt:
                 model_label=finished.model_label,
                 prompt_sha256=self._framing.prompt.sha256,
                 duration_ms=round((time.monotonic() - started) * 1000),
-            )
+            ),
+            wait_for_ready=True,  # the turn is paid: it waits for a record that is being replaced
         )
         reach(CrashPoint.TURN_COMMITTED)
         self._reservation = None
@@ -183,18 +188,16 @@ class Attempt:
             )
         )
         self._turns.extend(response.turns)
-        self._reservation = response.reservation
+        self._reservation = response.reservation if response.HasField("reservation") else None
 
     async def _reserve(self) -> SpendReservation:
-        response = await self._stubs.budgets.ReserveSpend(
-            ReserveSpendRequest(
-                task_run_id=self._run.task_run_id,
-                fence=self._fence,
-                model_alias=self._run.model_alias,
-                reserved_usd_micros=self._worst_case(),
-            )
+        request = ReserveSpendRequest(
+            task_run_id=self._run.task_run_id,
+            fence=self._fence,
+            model_alias=self._run.model_alias,
+            reserved_usd_micros=self._worst_case(),
         )
-        return response.reservation
+        return (await paced(lambda: self._stubs.budgets.ReserveSpend(request))).reservation
 
     def _worst_case(self, *unrecorded: Message) -> int:
         messages = [*conversation(self._turns), *unrecorded]

@@ -26,3 +26,5 @@ class WorkerSettings(ServiceSettings):
     """After this long without a sign of life, a run is handed to another worker."""
     activities_max: int = Field(50, alias="WORKER_ACTIVITIES_MAX", ge=1, le=1000)
     """Runs one worker process works on at once."""
+    budget_wait_seconds: float = Field(86_400.0, alias="BUDGET_WAIT_SECONDS", ge=1.0, le=172_800.0)
+    """How long a run that reached a cap on spending waits for somebody to raise it before it fails."""

@@ -21,11 +21,15 @@ class Claim:
 
 @dataclass(frozen=True)
 class RunToWork:
-    """A run to carry on with. `resume_time_ms` (Unix time) is set while it waits: too early, it waits on."""
+    """A run to carry on with. `resume_time_ms` (Unix time) is set while it waits: too early, it waits on.
+
+    `pause_expires_ms` (Unix time) is set while it waits for money: when it has waited long enough.
+    """
 
     tenant_id: str
     task_run_id: str
     resume_time_ms: int = 0
+    pause_expires_ms: int = 0
 
 
 class Progress(StrEnum):
@@ -38,10 +42,14 @@ class Progress(StrEnum):
 
 @dataclass(frozen=True)
 class WorkResult:
-    """What an activity says of its run. `resume_time_ms` is Unix time; 0 unless the run waits."""
+    """What an activity says of its run. Times are Unix time; `resume_time_ms` is 0 unless the run waits.
+
+    `pause_expires_ms` is given back with the run that waits for money.
+    """
 
     progress: Progress
     resume_time_ms: int = 0
+    pause_expires_ms: int = 0
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from temporalio.client import Client
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from services.common.thread_input import TASK_QUEUE
+from services.worker.drive_renewal import DriveWatchRenewal
 from services.worker.workflows import SpecAgentWorkflow
 
 RECONNECT_SECONDS_MIN = 0.2
@@ -71,7 +72,7 @@ class TemporalWorker:
         self._worker = Worker(
             self._client,
             task_queue=TASK_QUEUE,
-            workflows=[SpecAgentWorkflow],
+            workflows=[SpecAgentWorkflow, DriveWatchRenewal],
             activities=self._activities,
             # The sandbox adds about 30 ms to each new workflow; tests run and replay the workflow in it.
             workflow_runner=UnsandboxedWorkflowRunner(),

@@ -1,7 +1,8 @@
 """Runs the calls of one turn side by side and puts what came of each into words for the model.
 
-A call that fails is a result like any other. Only a tools service that cannot be reached, or an attempt
-that is no longer the newest, ends the attempt; the calls are then made again by the next one.
+A call that fails is a result like any other. Only a tools service that cannot be reached, a change of which
+nobody knows whether it was made, a vendor that asks for a short wait, or an attempt that is no longer the
+newest ends the attempt; the calls are then made again by the next one, and what was changed is found.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ import grpc
 
 from aucert.astra.v1.transcript_pb2 import FinishedToolCall
 from aucert.models.v1.message_pb2 import ToolCall, ToolResult
-from aucert.tools.v1.tool_pb2 import Tool
+from aucert.tools.v1.tool_pb2 import TOOL_EFFECT_READ, Tool
 from aucert.tools.v1.tool_service_pb2 import CallToolRequest, CallToolResponse
 from services.common.caller import ToolCallOrigin, acting_for
-from services.common.errors import Invalid, NotFound, Refused, from_rpc
+from services.common.errors import Invalid, NotFound, Refused, ServiceError
 from services.worker.failures import FENCE_STALE
+from services.worker.pacing import paced
 
 if TYPE_CHECKING:
     from aucert.tools.v1.tool_service_pb2_grpc import ToolServiceAsyncStub
@@ -51,7 +53,10 @@ class ToolCaller:
         self._places = asyncio.Semaphore(CALLS_AT_ONCE_MAX)
 
     async def call_all(self, calls: Sequence[ToolCall]) -> list[FinishedToolCall]:
-        """Run every call; results in the order of the calls. Raises AioRpcError once all are done."""
+        """Run every call; results in the order of the calls.
+
+        Raises AioRpcError, ServiceError or RateLimited once all are done.
+        """
         results = await asyncio.gather(*(self._finished(call) for call in calls), return_exceptions=True)
         for each in results:
             if isinstance(each, BaseException):
@@ -83,23 +88,31 @@ class ToolCaller:
         seconds = tool.timeout.ToTimedelta().total_seconds()
         run = self._run
         with acting_for(run.tenant_id, origin=ToolCallOrigin(run.task_run_id, call.call_id, run.fence)):
+            request = CallToolRequest(tool_name=call.tool_name, arguments_json=call.arguments_json)
+            timeout = seconds + TIMEOUT_GRACE_SECONDS
+
+            async def answered() -> CallToolResponse:
+                try:
+                    return await self._stub.CallTool(request, timeout=timeout)
+                except grpc.aio.AioRpcError as error:
+                    # Slow is not the model's mistake; but whether something was changed, it must not guess.
+                    if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED and tool.effect == TOOL_EFFECT_READ:
+                        text = (
+                            f"The call took longer than {seconds:g} s and was stopped. Ask for less at once."
+                        )
+                        return _failed("SERVICE_UNAVAILABLE", text, fixable=False)
+                    raise
+
             try:
-                return await self._stub.CallTool(
-                    CallToolRequest(tool_name=call.tool_name, arguments_json=call.arguments_json),
-                    timeout=seconds + TIMEOUT_GRACE_SECONDS,
-                )
-            except grpc.aio.AioRpcError as error:
-                return _from_error(error, seconds)
+                return await paced(answered)
+            except ServiceError as failure:
+                return _refused(failure)
 
 
-def _from_error(error: grpc.aio.AioRpcError, seconds: float) -> CallToolResponse:
-    """A refused or overlong call in words for the model. Raises the error if the attempt must end."""
-    if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
-        text = f"The call took longer than {seconds:g} s and was stopped. Ask for less at once."
-        return _failed("SERVICE_UNAVAILABLE", text, fixable=False)  # slow is not the model's mistake
-    failure = from_rpc(error)
+def _refused(failure: ServiceError) -> CallToolResponse:
+    """A refused call in words for the model. Raises the failure if the attempt must end."""
     if failure.reason == FENCE_STALE or not isinstance(failure, Invalid | NotFound | Refused):
-        raise error
+        raise failure
     return _failed(failure.reason, failure.message, fixable=not isinstance(failure, Refused))
 
 

@@ -52,6 +52,8 @@ class Astra:
         self.runs: Any = TaskRunServiceStub(channels["worker"])
         self.transcripts: Any = TranscriptServiceStub(channels["worker"])
         self.budgets: Any = BudgetServiceStub(channels["worker"])
+        self.caps: Any = BudgetServiceStub(channels["operator"])
+        self.raises: Any = BudgetServiceStub(channels["dispatcher"])
         self.posts: Any = ThreadPostServiceStub(channels["tools"])
         self.pins: Any = TaskRunServiceStub(channels["tools"])
         self.agents: Any = AgentServiceStub(channels["worker"])
@@ -96,6 +98,12 @@ class Astra:
             )
         )
         return response.reservation.spend_reservation_id
+
+    async def cap(self, kind: Any, usd_micros: int, **whose: str) -> budget_pb.SetCapResponse:
+        """Set a cap as an operator."""
+        return await self.caps.SetCap(
+            budget_pb.SetCapRequest(kind=kind, limit_usd_micros=usd_micros, **whose)
+        )
 
     async def commit_turn(
         self, task_run_id: str, fence: int, reservation: str, *parts: Part, cost: int = 100

@@ -16,7 +16,7 @@ import services.dispatcher.tables  # noqa: F401 - registers its tables
 from services.astra.main import running
 from services.astra.migrate import RolePasswords, alembic_config, migrate, owner_transaction
 from services.astra.seed import DEFAULT_TENANT_ID, seed
-from services.common.database import RoleTooPowerful
+from services.common.errors import RoleTooPowerful
 from services.common.tables import Base
 from tests.conftest import DatabaseUrls, PostgresCluster
 from tests.service.astra_kit import settings_for

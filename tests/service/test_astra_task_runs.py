@@ -21,7 +21,9 @@ from aucert.astra.v1.task_run_pb2 import (
     WAIT_REASON_RATE_LIMIT,
 )
 from aucert.astra.v1.thread_post_pb2 import THREAD_POST_KIND_ANSWER
+from aucert.common.v1.thread_pb2 import SOURCE_GITHUB, SOURCE_MANUAL, GitHubThread, ThreadAddress
 from aucert.models.v1.message_pb2 import Part
+from services.astra.budget_sweep import BudgetSweep
 from services.astra.ending_store import ANSWER_SETTLES, EndingStore
 from services.astra.sweeper import Sweeper
 from services.astra.task_run_store import QUEUED_DAYS_MAX
@@ -56,6 +58,10 @@ async def test_run_of_an_event_and_model_that_has_one_is_refused(astra: Astra) -
         await astra.create(task_run_id=first.task_run_id)
     other = await astra.create(thread_event_id=first.thread_event_id, model_alias="other")
     assert other.task_run_id != first.task_run_id
+    await astra.create()
+    of_event = run_pb.ListTaskRunsRequest(thread_event_id=first.thread_event_id)
+    listed = (await astra.runs.ListTaskRuns(of_event)).task_runs
+    assert [other.task_run_id, first.task_run_id] == [run.task_run_id for run in listed]
 
 
 async def test_run_needs_an_agent_and_a_repository_of_its_tenant(astra: Astra) -> None:
@@ -426,7 +432,7 @@ async def test_sweeper_ends_runs_past_their_deadline_in_every_tenant(astra: Astr
     )
     relay = Database(astra.urls.relay, application="test")
     service = Database(astra.urls.service, application="test")
-    sweeper = Sweeper(relay, EndingStore(service))
+    sweeper = Sweeper(relay, EndingStore(service), BudgetSweep(relay, service))
     assert 2 == sum(await asyncio.gather(sweeper.sweep(), sweeper.sweep()))
     assert 0 == await sweeper.sweep()
     await asyncio.gather(relay.close(), service.close())
@@ -457,7 +463,7 @@ async def sweep(astra: Astra, *, stuck: str = "") -> int:
     service = Database(astra.urls.service, application="test")
     endings = OneStuck(service)
     endings.stuck = stuck
-    ended = await Sweeper(relay, endings).sweep()
+    ended = await Sweeper(relay, endings, BudgetSweep(relay, service)).sweep()
     await asyncio.gather(relay.close(), service.close())
     return ended
 
@@ -532,6 +538,27 @@ async def test_runs_are_listed_by_status_and_thread(astra: Astra) -> None:
         ]
         [found] = (await page(astra, thread_id=run.thread_id)).task_runs
         assert run.task_run_id == found.task_run_id
+
+
+async def test_runs_are_listed_by_outcome_source_and_model_together(astra: Astra) -> None:
+    failed = await astra.create(model_alias="kimi")
+    fence = (await astra.begin(failed.task_run_id)).fence
+    await astra.complete(failed.task_run_id, fence, TASK_RUN_OUTCOME_FAILURE, outcome_reason="WORKER_FAILED")
+    github = ThreadAddress(github=GitHubThread(repository="acme/shop", repository_id=42, number=7))
+    asked = await astra.create(model_alias="kimi", source=SOURCE_GITHUB, address=github)
+    other = await astra.create()
+    for fields, wanted in (
+        ({"outcome": TASK_RUN_OUTCOME_FAILURE}, [failed]),
+        ({"source": SOURCE_GITHUB}, [asked]),
+        ({"source": SOURCE_MANUAL}, [other, failed]),
+        ({"model_alias": "kimi"}, [asked, failed]),
+        ({"model_alias": "kimi", "outcome": TASK_RUN_OUTCOME_FAILURE}, [failed]),
+        ({"model_alias": "nobody"}, []),
+    ):
+        found = (await page(astra, **fields)).task_runs
+        assert [run.task_run_id for run in wanted] == [run.task_run_id for run in found], fields
+    with refused("FIELD_INVALID"):
+        await page(astra, outcome=99)
 
 
 async def test_page_token_of_another_list_is_refused(astra: Astra) -> None:

@@ -270,3 +270,25 @@ async def test_turns_are_listed_in_pages(astra: Astra) -> None:
         transcript_pb.ListTurnsRequest(task_run_id=run_id, page_size=1, page_token=first.next_page_token)
     )
     assert [0, 1, ""] == [first.turns[0].position, rest.turns[0].position, rest.next_page_token]
+    second = await astra.transcripts.ListTurns(
+        transcript_pb.ListTurnsRequest(task_run_id=run_id, from_position=1)
+    )
+    assert rest.turns == second.turns
+
+
+async def test_a_page_of_long_turns_ends_early_and_goes_on(
+    astra: Astra, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id, fence, reservation = await begun(astra)
+    await astra.commit_turn(run_id, fence, reservation)
+    monkeypatch.setattr("services.astra.transcript_servicer.PAGE_BYTES_MAX", 1)
+    request = transcript_pb.ListTurnsRequest(task_run_id=run_id)
+    listed: list[int] = []
+    while True:
+        page = await astra.transcripts.ListTurns(request)
+        assert 1 == len(page.turns)
+        listed.append(page.turns[0].position)
+        request.page_token = page.next_page_token
+        if not page.next_page_token:
+            break
+    assert [0, 1] == listed

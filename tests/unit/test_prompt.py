@@ -13,6 +13,9 @@ from aucert.tools.v1.tool_pb2 import (
     TOOL_APPROVAL_REQUIRED,
     TOOL_EFFECT_READ,
     TOOL_EFFECT_UNSPECIFIED,
+    TOOL_EFFECT_WRITE,
+    TOOL_TRUST_ANY,
+    TOOL_TRUST_STANDING,
     Tool,
 )
 from services.worker.costs import worst_case_usd_micros
@@ -29,12 +32,14 @@ READ = Tool(
     name="repo_read_file",
     method="aucert.tools.v1.RepoService/ReadFile",
     effect=TOOL_EFFECT_READ,
+    trust=TOOL_TRUST_ANY,
     approval=TOOL_APPROVAL_NONE,
 )
 SEARCH = Tool(
     name="web_search",
     method="aucert.tools.v1.WebService/Search",
     effect=TOOL_EFFECT_READ,
+    trust=TOOL_TRUST_ANY,
     approval=TOOL_APPROVAL_NONE,
 )
 
@@ -61,8 +66,21 @@ def test_the_hash_is_of_the_text_the_model_reads() -> None:
 
 
 def test_repository_tools_are_offered_only_with_a_repository() -> None:
-    assert [READ, SEARCH] == offered([READ, SEARCH], has_repository=True)
-    assert [SEARCH] == offered([READ, SEARCH], has_repository=False)
+    assert [READ, SEARCH] == offered([READ, SEARCH], has_repository=True, trusted=True)
+    assert [SEARCH] == offered([READ, SEARCH], has_repository=False, trusted=True)
+
+
+def test_a_run_of_strangers_is_offered_only_what_is_for_any_run() -> None:
+    write = Tool(
+        name="github_create_issue",
+        effect=TOOL_EFFECT_WRITE,
+        trust=TOOL_TRUST_STANDING,
+        approval=TOOL_APPROVAL_NONE,
+    )
+    unsaid = Tool(name="odd", effect=TOOL_EFFECT_READ, approval=TOOL_APPROVAL_NONE)
+
+    assert [write, READ, unsaid] == offered([write, READ, unsaid], has_repository=True, trusted=True)
+    assert [READ] == offered([write, READ, unsaid], has_repository=True, trusted=False)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +92,7 @@ def test_repository_tools_are_offered_only_with_a_repository() -> None:
     ],
 )
 def test_a_tool_without_effect_or_that_needs_approval_is_not_offered(tool: Tool) -> None:
-    assert offered([tool], has_repository=True) == []
+    assert offered([tool], has_repository=True, trusted=True) == []
 
 
 def test_a_model_reads_of_a_tool_what_it_is_called_does_and_takes() -> None:

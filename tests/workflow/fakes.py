@@ -49,7 +49,7 @@ from aucert.tools.v1 import thread_service_pb2 as threads
 from aucert.tools.v1 import thread_service_pb2_grpc, tool_service_pb2_grpc, workspace_service_pb2_grpc
 from aucert.tools.v1 import tool_service_pb2 as tools
 from aucert.tools.v1 import workspace_service_pb2 as workspaces
-from aucert.tools.v1.tool_pb2 import TOOL_APPROVAL_NONE, TOOL_EFFECT_READ, Tool
+from aucert.tools.v1.tool_pb2 import TOOL_APPROVAL_NONE, TOOL_EFFECT_READ, TOOL_TRUST_ANY, Tool
 from services.common.caller import Principal, current_caller
 from services.common.channels import connect
 from services.common.errors import NotFound, Refused, ServiceError
@@ -58,6 +58,7 @@ from services.worker.stubs import Stubs
 
 TENANT = str(uuid.UUID(int=1))
 COMMIT = "c" * 40
+PAUSED = "paused"
 Fault = Callable[[int], ServiceError | None]
 
 
@@ -134,6 +135,7 @@ class FakeAstra:
         self.records: dict[str, RunRecord] = {}
         self.answers_begun: set[str] = set()  # runs whose answer the ledger of posts has
         self.stop_queues: list[asyncio.Queue[str]] = []
+        self.caps_are_reached = False  # then no reservation comes with the results of tool calls
         self.ceilings = Ceilings(turns_max=200, tokens_max=10_000_000, mistakes_max=2)
         self._faults = faults
 
@@ -209,6 +211,7 @@ class FakeAstra:
         record = self._held(request)
         record.run.status = request.status
         record.run.waiting_for = request.waiting_for
+        record.run.wait_expires_time.CopyFrom(request.wait_expires_time)
         record.events.append("waiting")
         return runs.UpdateTaskStatusResponse(task_run=record.run)
 
@@ -218,14 +221,19 @@ class FakeAstra:
         record = self.records[request.task_run_id]
         if request.fence != record.run.attempt_fence:
             raise FenceStale("A newer attempt is at work.")
-        record.events.append(str(request.WhichOneof("detail")))
+        kind = request.WhichOneof("detail") or ""
+        record.events.append(f"{kind} {PAUSED}" if getattr(request, kind).kind == PAUSED else kind)
         return runs.LogTaskEventResponse()
 
     async def ListTaskEvents(
         self, request: runs.ListTaskEventsRequest, _context: object
     ) -> runs.ListTaskEventsResponse:
         record = self.records[request.task_run_id]
-        events = [TaskEvent(notice=Notice()) for each in record.events if each.startswith("notice")]
+        events = [
+            TaskEvent(notice=Notice(kind=each.partition(" ")[2] or "failed"))
+            for each in record.events
+            if each.startswith("notice")
+        ]
         return runs.ListTaskEventsResponse(task_events=events)
 
     async def CompleteTaskRun(
@@ -253,6 +261,7 @@ class FakeAstra:
     async def ReserveSpend(
         self, request: budget.ReserveSpendRequest, _context: object
     ) -> budget.ReserveSpendResponse:
+        self._faults.pass_or_fail("ReserveSpend")
         return budget.ReserveSpendResponse(reservation=self._reserve(self._held(request)))
 
     def _reserve(self, record: RunRecord) -> SpendReservation:
@@ -287,7 +296,8 @@ class FakeAstra:
         if request.correction:
             recorded.append(record.add(said(ROLE_USER, request.correction)))
         recorded += record.fold()
-        return transcript.CommitToolResultsResponse(turns=recorded, reservation=self._reserve(record))
+        reservation = None if self.caps_are_reached else self._reserve(record)
+        return transcript.CommitToolResultsResponse(turns=recorded, reservation=reservation)
 
 
 class FakeDispatcher:
@@ -363,7 +373,9 @@ class FakeTools:
         self.calls_at_once_max = 0
         self.posts: dict[tuple[str, str], str] = {}  # (run, kind) -> text
         self.posts_sent = 0
+        self.resolved: list[ThreadAddress] = []
         self.timeout = timedelta(seconds=30)
+        self.effect = TOOL_EFFECT_READ
         self._faults = faults
         self._astra = astra
 
@@ -373,7 +385,8 @@ class FakeTools:
             description="Reads.",
             parameters_json='{"type":"object"}',
             method="aucert.tools.v1.RepoService/ReadFile",
-            effect=TOOL_EFFECT_READ,
+            effect=self.effect,
+            trust=TOOL_TRUST_ANY,
             approval=TOOL_APPROVAL_NONE,
         )
         tool.timeout.FromTimedelta(self.timeout)
@@ -411,8 +424,15 @@ class FakeTools:
         self._faults.pass_or_fail("PostNotice")
         if request.task_run_id in self._astra.answers_begun:
             raise Refused("It is answered.", reason="TRANSITION_IMPOSSIBLE")
-        self._post(request.task_run_id, {2: "failed", 3: "cancelled"}[request.kind], request.text)
+        self._post(request.task_run_id, {2: "failed", 3: "cancelled", 4: PAUSED}[request.kind], request.text)
         return threads.PostNoticeResponse(url="https://example.com/notice")
+
+    async def ResolveThread(
+        self, request: threads.ResolveThreadRequest, _context: object
+    ) -> threads.ResolveThreadResponse:
+        self._faults.pass_or_fail("ResolveThread")
+        self.resolved.append(request.address)
+        return threads.ResolveThreadResponse(resolved=True)
 
     def _post(self, task_run_id: str, kind: str, text: str) -> None:
         if (task_run_id, kind) not in self.posts:

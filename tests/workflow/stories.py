@@ -86,6 +86,26 @@ async def a_ring_ends_a_wait(stage: Stage) -> Handle:
     return handle
 
 
+async def a_run_that_waits_for_money_goes_on_when_rung(stage: Stage) -> Handle:
+    """It knows when its pause ends; once it has gone on, it knows of none."""
+    expires_ms = round(time.time() * 1000) + 3_600_000
+    waits = asyncio.Event()
+
+    async def pause_then_leave(run: RunToWork) -> WorkResult:
+        if len(stage.worked) == 1:
+            waits.set()
+            return WorkResult(Progress.WAIT, expires_ms, expires_ms)
+        return WorkResult(Progress.CONTINUE if run.pause_expires_ms else Progress.OVER)
+
+    stage.work = pause_then_leave
+    handle = await stage.tell("thread", "r1")
+    await waits.wait()
+    await stage.ring("thread")
+    await handle.result()
+    assert [run.pause_expires_ms for run in stage.worked] == [0, expires_ms, 0]
+    return handle
+
+
 async def a_run_handed_back_is_taken_up(stage: Stage) -> Handle:
     """A worker that leaves hands the run back, and it goes on at once."""
     left = iter([Progress.CONTINUE, Progress.CONTINUE, Progress.OVER])
@@ -155,6 +175,7 @@ STORIES: list[Story] = [
     two_models_side_by_side,
     a_wait_ends_by_its_timer,
     a_ring_ends_a_wait,
+    a_run_that_waits_for_money_goes_on_when_rung,
     a_run_handed_back_is_taken_up,
     a_failed_run_is_given_up_beside_one_that_succeeds,
     a_cancelled_workflow_ends_its_runs,

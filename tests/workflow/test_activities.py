@@ -15,18 +15,22 @@ from temporalio.testing import ActivityEnvironment
 
 from aucert.astra.v1 import task_run_pb2 as task_run
 from aucert.models.v1.message_pb2 import ROLE_ASSISTANT, ROLE_TOOL, Message, ToolResult
+from aucert.tools.v1.tool_pb2 import TOOL_EFFECT_WRITE
 from aucert.tools.v1.tool_service_pb2 import CallToolRequest, CallToolResponse
 from services.common.crashpoints import CrashPoint
 from services.common.errors import Exhausted, NotFound, Refused, ServiceError, Unavailable
 from services.worker import endings, run, tool_calls
 from services.worker.activities import Activities
 from services.worker.catalogue import Catalogue
-from services.worker.endings import NOTICE_PATIENCE, NOTICE_TRIES_IN_PLACE, NOTICE_WAIT, Endings
+from services.worker.endings import Endings
+from services.worker.notifying import NOTICE_PATIENCE, NOTICE_TRIES_IN_PLACE, NOTICE_WAIT, Notifier
+from services.worker.pauses import Pauses
 from services.worker.steps import Progress, RunToEnd, RunToWork, WorkResult
 from services.worker.stops import Stops
 from services.worker.tool_calls import CALLS_AT_ONCE_MAX
 from tests.workflow.fakes import TENANT, Services, calling, said
 
+BUDGET_WAIT = timedelta(hours=24)
 SECRET = "the-customer's-words"
 
 
@@ -49,8 +53,8 @@ class Worker:
         )
         return environment
 
-    async def work(self, task_run_id: str, resume_time_ms: int = 0) -> WorkResult:
-        run_to_work = RunToWork(TENANT, task_run_id, resume_time_ms)
+    async def work(self, task_run_id: str, resume_time_ms: int = 0, pause_expires_ms: int = 0) -> WorkResult:
+        run_to_work = RunToWork(TENANT, task_run_id, resume_time_ms, pause_expires_ms)
         return await self.environment().run(self.activities.work_on_run, run_to_work)
 
     async def give_up(
@@ -66,10 +70,12 @@ async def worker(services: Services) -> AsyncIterator[Worker]:
     stops = Stops(stubs.runs)
     listening = asyncio.create_task(stops.listen())
     await stops.listening.wait()
+    notifier = Notifier(stubs.runs, stubs.threads, wait_seconds=0.001)
     activities = Activities(
         stubs,
         Catalogue(stubs.models, stubs.tools),
-        Endings(stubs.runs, stubs.threads, worker="w1", notice_wait_seconds=0.001),
+        Endings(stubs.runs, stubs.threads, notifier, worker="w1"),
+        Pauses(stubs.runs, notifier, budget_wait=BUDGET_WAIT),
         stops,
         worker="w1",
         heartbeat_seconds=2,
@@ -224,6 +230,149 @@ def kill_at(point: CrashPoint, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "reach", reach)
 
 
+@pytest.mark.parametrize("error", [None, Refused("Not here.", reason="VENDOR_REFUSED")])
+async def test_a_run_that_was_asked_to_resolve_answers_and_marks_the_thread_done(
+    worker: Worker, services: Services, error: ServiceError | None
+) -> None:
+    run_id, plain_id = services.astra.add_run(), services.astra.add_run()
+    run = services.astra.records[run_id].run
+    run.operation = "resolve_comment"
+    services.faults.before["ResolveThread"] = lambda _: error
+
+    assert await worker.work(run_id) == await worker.work(plain_id) == WorkResult(Progress.OVER)
+
+    assert services.tools.resolved == ([] if error else [run.address])
+    assert run.outcome == task_run.TASK_RUN_OUTCOME_SUCCESS
+    assert sorted(services.tools.posts) == sorted([(run_id, "answer"), (plain_id, "answer")])
+
+
+def cap_reached(**amounts: int) -> Refused:
+    """As Astra refuses a reservation."""
+    told = {"limit": 50_000, "spent": 41_200, "reserved": 0, "needed": 31_000} | amounts
+    metadata = {"cap": "run"} | {f"{name}_usd_micros": str(value) for name, value in told.items()}
+    return Refused("Too little.", reason="BUDGET_EXHAUSTED", metadata=metadata)
+
+
+async def test_a_run_whose_cap_is_reached_pauses_and_says_how_it_goes_on(
+    worker: Worker, services: Services
+) -> None:
+    services.models.script = read_then_answer
+    services.faults.before["ReserveSpend"] = lambda calls: cap_reached() if calls > 1 else None
+    services.astra.caps_are_reached = True
+    run_id = services.astra.add_run()
+
+    before = time.time() * 1000
+    paused = await worker.work(run_id)
+
+    wait_ms = BUDGET_WAIT / timedelta(milliseconds=1)
+    assert (Progress.WAIT, paused.resume_time_ms) == (paused.progress, paused.pause_expires_ms)
+    assert before + wait_ms - 1 <= paused.resume_time_ms <= time.time() * 1000 + wait_ms
+    record = services.astra.records[run_id]
+    assert (task_run.TASK_RUN_STATUS_WAITING, task_run.WAIT_REASON_BUDGET) == (
+        record.run.status,
+        record.run.waiting_for,
+    )
+    assert paused.resume_time_ms == record.run.wait_expires_time.ToMilliseconds()
+    assert len(record.turns) == 3  # the results that were paid for are on record
+    text = services.tools.posts[run_id, "paused"]
+    assert text == (
+        "Paused: of the $0.0500 that one run may spend, $0.0412 is spent, and the next step may cost up to "
+        f"$0.0310 (run `{run_id}`). It goes on when an operator raises the cap, as with "
+        f"`astra budget set run 1 --run {run_id}`, and is given up after 24 hours."
+    )
+
+    services.faults.before.clear()
+    assert await worker.work(run_id, *dataclasses.astuple(paused)[1:]) == paused  # rung, but not raised
+    record.run.status = task_run.TASK_RUN_STATUS_IN_PROGRESS  # as SetCap does
+    assert await worker.work(run_id, *dataclasses.astuple(paused)[1:]) == WorkResult(Progress.OVER)
+    assert services.tools.posts[run_id, "answer"] == "[R0] 2 results."
+    assert len(services.models.requests) == 2
+
+
+async def test_a_run_that_is_raised_too_little_waits_on_without_another_notice(
+    worker: Worker, services: Services
+) -> None:
+    services.faults.before["ReserveSpend"] = always(cap_reached())
+    run_id = services.astra.add_run()
+    paused = await worker.work(run_id)
+    services.astra.records[run_id].run.status = task_run.TASK_RUN_STATUS_IN_PROGRESS
+
+    assert await worker.work(run_id, *dataclasses.astuple(paused)[1:]) == paused
+
+    assert services.astra.records[run_id].events == ["waiting", "notice paused", "waiting"]
+    assert services.tools.posts_sent == 1
+
+
+async def test_a_run_that_waited_for_money_in_vain_fails_and_says_so(
+    worker: Worker, services: Services
+) -> None:
+    services.faults.before["ReserveSpend"] = always(cap_reached())
+    run_id = services.astra.add_run()
+    await worker.work(run_id)
+    past = round(time.time() * 1000) - 1
+
+    with pytest.raises(ApplicationError) as failed:
+        await worker.work(run_id, past, past)
+    assert ("BUDGET", True) == (failed.value.type, failed.value.non_retryable)
+    await worker.give_up(run_id, "BUDGET")
+
+    record = services.astra.records[run_id]
+    assert (task_run.TASK_RUN_OUTCOME_FAILURE, "BUDGET") == (record.run.outcome, record.run.outcome_reason)
+    assert [(run_id, "paused"), (run_id, "failed")] == list(services.tools.posts)
+    assert services.models.requests == []
+
+
+async def test_a_paused_notice_is_not_taken_for_the_notice_of_the_end(
+    worker: Worker, services: Services
+) -> None:
+    services.faults.before["ReserveSpend"] = always(cap_reached())
+    run_id = services.astra.add_run()
+    paused = await worker.work(run_id)
+    services.astra.end_past_deadline(run_id)
+
+    assert await worker.work(run_id, *dataclasses.astuple(paused)[1:]) == WorkResult(Progress.OVER)
+
+    assert [(run_id, "paused"), (run_id, "failed")] == list(services.tools.posts)
+
+
+async def test_a_pause_whose_notice_nobody_takes_says_so_on_record_and_waits(
+    worker: Worker, services: Services
+) -> None:
+    services.faults.before["ReserveSpend"] = always(cap_reached())
+    services.faults.before["PostNotice"] = always(Refused("Locked.", reason="VENDOR_REFUSED"))
+    run_id = services.astra.add_run()
+
+    assert (await worker.work(run_id)).progress is Progress.WAIT
+
+    assert services.astra.records[run_id].events == ["waiting", "notice_undelivered paused"]
+
+
+async def test_a_pause_is_tried_again_while_the_vendor_is_away(worker: Worker, services: Services) -> None:
+    services.faults.before["ReserveSpend"] = always(cap_reached())
+    away = Unavailable("away", reason="VENDOR_UNAVAILABLE")
+    services.faults.before["PostNotice"] = lambda calls: away if calls <= NOTICE_TRIES_IN_PLACE else None
+    run_id = services.astra.add_run()
+
+    with pytest.raises(ApplicationError) as failed:
+        await worker.work(run_id)
+    assert (failed.value.type, failed.value.non_retryable) == ("VENDOR_UNAVAILABLE", False)
+    assert (await worker.work(run_id)).progress is Progress.WAIT
+
+    assert [(run_id, "paused")] == list(services.tools.posts)
+
+
+async def test_money_that_other_calls_hold_is_waited_for_without_a_notice(
+    worker: Worker, services: Services
+) -> None:
+    held = Exhausted("held", reason="BUDGET_HELD", retry_after=timedelta(milliseconds=1))
+    services.faults.before["ReserveSpend"] = once(held)
+    run_id = services.astra.add_run()
+
+    assert await worker.work(run_id) == WorkResult(Progress.OVER)
+
+    assert [(run_id, "answer")] == list(services.tools.posts)
+
+
 @pytest.mark.parametrize("since", ["stopped", "given up", "overdue"])
 async def test_an_answer_that_was_posted_is_how_the_run_ends_whatever_came_after(
     worker: Worker, services: Services, monkeypatch: pytest.MonkeyPatch, since: str
@@ -370,6 +519,41 @@ async def test_a_call_cut_by_its_timeout_is_not_the_models_mistake(
 
     results = [part.tool_result for part in services.models.requests[1].messages[-1].parts]
     assert [(True, False)] * 2 == [(result.failed, result.fixable) for result in results]
+
+
+async def test_a_change_cut_by_its_timeout_is_made_sure_of_by_the_same_call(
+    worker: Worker, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tool_calls, "TIMEOUT_GRACE_SECONDS", 0.0)
+    services.models.script = read_then_answer
+    services.tools.effect = TOOL_EFFECT_WRITE
+    services.tools.timeout = timedelta(milliseconds=50)
+    services.tools.call_seconds = 60
+    run_id = services.astra.add_run()
+
+    with pytest.raises(ApplicationError) as failed:
+        await worker.work(run_id)
+    assert (failed.value.type, failed.value.non_retryable) == ("SERVICE_UNAVAILABLE", False)
+    services.tools.call_seconds = 0
+    assert await worker.work(run_id) == WorkResult(Progress.OVER)
+
+    assert sorted(services.tools.origins) == [(run_id, "t1_0", 2), (run_id, "t1_1", 2)]
+    assert len(services.models.requests) == 2
+
+
+async def test_a_vendor_that_asks_to_wait_holds_no_worker(worker: Worker, services: Services) -> None:
+    services.models.script = read_then_answer
+    limited = Exhausted("slow down", reason="VENDOR_RATE_LIMITED", retry_after=timedelta(seconds=45))
+    services.faults.before["CallTool"] = once(limited)
+    run_id = services.astra.add_run()
+
+    assert (await worker.work(run_id)).progress is Progress.WAIT
+
+    run = services.astra.records[run_id].run
+    assert (run.status, run.waiting_for) == (
+        task_run.TASK_RUN_STATUS_WAITING,
+        task_run.WAIT_REASON_RATE_LIMIT,
+    )
 
 
 async def test_a_run_has_its_repository_prepared_once(worker: Worker, services: Services) -> None:
