@@ -9,15 +9,14 @@ from aiohttp import web
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from aucert.dispatcher.v1.dispatcher_service_pb2_grpc import DispatcherServiceStub
+from aucert.models.v1.model_service_pb2_grpc import ModelServiceStub
 from gateway.batcher import Batcher
+from gateway.console.setup import add_console
 from gateway.parts import PARTS, Parts
 from gateway.problems import answering
 from gateway.routes import routes
 from gateway.settings import GatewaySettings
-from services.common.channels import connect
-
-# Like the services' own channels: back within two seconds of the other end.
-_RECONNECT = [("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 2_000)]
+from services.common.channels import CONNECTING, connect
 
 
 def build(settings: GatewaySettings) -> web.Application:
@@ -36,13 +35,14 @@ def build(settings: GatewaySettings) -> web.Application:
         }
         channels = {name: connect(address, token) for name, address in addresses.items() if address}
         # Tasks are asked for with the caller's own token, so this channel adds none.
-        callers = grpc.aio.insecure_channel(settings.dispatcher_address, options=_RECONNECT)
+        callers = grpc.aio.insecure_channel(settings.dispatcher_address, options=CONNECTING)
         dispatcher = DispatcherServiceStub(channels["dispatcher"])
         batcher = Batcher(dispatcher)
         app[PARTS] = Parts(
             batcher=batcher,
             dispatcher=dispatcher,
             callers_dispatcher=DispatcherServiceStub(callers),
+            models=ModelServiceStub(channels["models"]) if "models" in channels else None,
             health={name: HealthStub(channel) for name, channel in channels.items()},
         )
         yield
@@ -51,4 +51,5 @@ def build(settings: GatewaySettings) -> web.Application:
             await channel.close()
 
     app.cleanup_ctx.append(parts)
+    add_console(app, settings)
     return app

@@ -88,7 +88,10 @@ class Batcher:
         request = IngestWebhooksRequest(deliveries=[each.delivery for each in batch])
         try:
             with calling(batch[0].caller):
-                response = await self._dispatcher.IngestWebhooks(request, timeout=CALL_TIMEOUT_SECONDS)
+                # Waits for a dispatcher that is being replaced: not all vendors send a refused webhook again.
+                response = await self._dispatcher.IngestWebhooks(
+                    request, timeout=CALL_TIMEOUT_SECONDS, wait_for_ready=True
+                )
         except grpc.aio.AioRpcError as error:
             _fail(batch, from_rpc(error))
             return

@@ -14,15 +14,20 @@ if TYPE_CHECKING:
     from grpc_health.v1.health_pb2_grpc import HealthStub
 
     from aucert.dispatcher.v1.dispatcher_service_pb2_grpc import DispatcherServiceAsyncStub
+    from aucert.models.v1.model_service_pb2_grpc import ModelServiceAsyncStub
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """`callers_dispatcher` calls with the token given to each call; `health` maps service names to stubs."""
+    """`callers_dispatcher` calls with the token given to each call; `health` maps service names to stubs.
+
+    `models` is None where no address of theirs is set.
+    """
 
     batcher: Batcher
     dispatcher: DispatcherServiceAsyncStub
     callers_dispatcher: DispatcherServiceAsyncStub
+    models: ModelServiceAsyncStub | None
     health: Mapping[str, HealthStub]
 
 

@@ -74,10 +74,14 @@ async def _answer(request: web.Request, handler: Handler, request_id: str) -> we
         )
 
 
+def status_of(error: ServiceError) -> HTTPStatus:
+    """The HTTP status an error is answered with."""
+    return _STATUSES.get(error.code, HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
 def of_error(error: ServiceError) -> web.Response:
     """The problem an error is, with Retry-After where repeating helps."""
-    status = _STATUSES.get(error.code, HTTPStatus.INTERNAL_SERVER_ERROR)
-    response = problem(status, error.message, reason=error.reason)
+    response = problem(status_of(error), error.message, reason=error.reason)
     if error.retry_after is not None:
         response.headers["Retry-After"] = str(math.ceil(error.retry_after.total_seconds()))
     return response

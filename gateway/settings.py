@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from cryptography.fernet import Fernet
+from pydantic import Field, SecretStr, field_validator
 
 from services.common.settings import ServiceSettings
 
@@ -24,3 +25,21 @@ class GatewaySettings(ServiceSettings):
     """Where the worker's health is asked, for readiness. Empty: it is not asked."""
     webhook_body_bytes_max: int = Field(4 * MEBIBYTE, alias="WEBHOOK_BODY_BYTES_MAX", gt=0, le=16 * MEBIBYTE)
     """Longest body taken, in bytes; longer ones are answered with 413. At most 16 MiB."""
+    console_session_key: SecretStr = Field(SecretStr(""), alias="CONSOLE_SESSION_KEY")
+    """Seals the console's sessions, the same for all gateways: 32 bytes in URL-safe base64. Several, with
+    commas between them: the first one seals, all of them open. Empty: the console is off."""
+
+    @field_validator("console_session_key")
+    @classmethod
+    def _keys_are_whole(cls, value: SecretStr) -> SecretStr:
+        for key in session_keys(value):
+            try:
+                Fernet(key)
+            except ValueError:
+                raise ValueError("each key is 32 bytes in URL-safe base64") from None
+        return value
+
+
+def session_keys(setting: SecretStr) -> list[str]:
+    """The keys in the setting, none when it is empty."""
+    return [key.strip() for key in setting.get_secret_value().split(",") if key.strip()]

@@ -14,9 +14,14 @@ from gateway.parts import PARTS
 WEBHOOKS = Counter("astra_webhooks_total", "Webhooks answered.", ["source", "status"])
 
 
+ALIASES = {"drive": "google-drive"}
+"""Other names of sources in the path."""
+
+
 async def receive(request: web.Request) -> web.Response:
     """Answer once the dispatcher has committed the delivery or refused it."""
-    source = request.match_info["source"]
+    named = request.match_info["source"]
+    source = ALIASES.get(named, named)
     status = "failed"
     try:
         response = await _receive(request, source)

@@ -17,6 +17,7 @@ from gateway.settings import GatewaySettings
 from services.common.caller import Caller, calling
 from services.common.errors import Exhausted, Unavailable
 from tests.service.dispatcher_parts import github_headers, payload, staged
+from tests.service.models_kit import serving_models
 
 BODY_MAX = 64 * 1024
 API = {"X-API-Key": "api-token"}
@@ -192,10 +193,13 @@ async def test_every_answer_carries_the_request_id_a_plain_one_of_the_callers_in
 
 
 async def test_ready_when_everything_behind_it_answers(http):
-    github = {"name": "github", "on": True, "off_reason": ""}
     async with http.get("/readyz") as response:
         answer = await response.json()
-    assert (200, {"ready": True, "missing": [], "sources": [github]}) == (response.status, answer)
+    sources = {each.pop("name"): each for each in answer.pop("sources")}
+    console = {"on": False, "off_reason": "not set: CONSOLE_SESSION_KEY"}
+    ready = {"ready": True, "missing": [], "models": None, "console": console}
+    assert (200, ready) == (response.status, answer)
+    assert [{"on": True, "off_reason": ""}] * 3 == [sources[name] for name in ("github", "slack", "plane")]
 
 
 async def test_ready_tells_why_a_source_is_off(database_urls):
@@ -204,9 +208,20 @@ async def test_ready_tells_why_a_source_is_off(database_urls):
         fronted(stage.address, stage.world_address) as http,
         http.get("/readyz") as response,
     ):
-        (github,) = (await response.json())["sources"]
+        github = (await response.json())["sources"][0]
 
     assert (200, "not set: GITHUB_APP_ID") == (response.status, github["off_reason"])
+
+
+async def test_ready_tells_which_models_are_on_and_what_the_others_miss(stage):
+    async with (
+        serving_models(OPENAI_BASE_URL="http://127.0.0.1:9/v1") as address,
+        fronted(stage.address, stage.world_address, MODELS_ADDRESS=address) as http,
+        http.get("/readyz") as response,
+    ):
+        listed = {each["name"]: each for each in (await response.json())["models"]}
+    assert (True, "") == (listed["local"]["on"], listed["local"]["off_reason"])
+    assert (False, "AWS_REGION is not set") == (listed["sonnet"]["on"], listed["sonnet"]["off_reason"])
 
 
 async def test_who_is_not_needed_to_accept_is_named_when_away_and_does_not_stop_the_rest(stage):
@@ -221,7 +236,8 @@ async def test_who_is_not_needed_to_accept_is_named_when_away_and_does_not_stop_
     assert (200, True, ["tools", "worker"]) == (response.status, answer["ready"], answer["missing"])
 
 
-async def test_cut_off_it_lives_is_not_ready_and_asks_to_come_back(cut_off):
+async def test_cut_off_it_lives_is_not_ready_and_asks_to_come_back(cut_off, monkeypatch):
+    monkeypatch.setattr(gateway.batcher, "CALL_TIMEOUT_SECONDS", 0.1)
     async with cut_off.get("/health") as response:
         assert 200 == response.status
     async with cut_off.get("/readyz") as response:
