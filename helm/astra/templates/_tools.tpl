@@ -1,0 +1,53 @@
+{{/* int64: helm reads whole numbers as floats, and prints large ones with an exponent. */}}
+{{- define "astra.tools.settings" -}}
+WORKSPACE_DIR: "/workspace"
+WORKSPACE_BYTES_MAX: {{ .Values.tools.workspace.bytesMax | int64 | quote }}
+REPOSITORY_BYTES_MAX: {{ .Values.tools.workspace.repositoryBytesMax | int64 | quote }}
+{{- with .Values.github }}
+{{- if .appId }}
+GITHUB_APP_ID: {{ .appId | quote }}
+GITHUB_API_URL: {{ .apiUrl | quote }}
+GITHUB_INSTALLATION_ID: {{ .installationId | int64 | quote }}
+GITHUB_SETTLE_SECONDS: {{ .settleSeconds | quote }}
+{{- end }}
+{{- end }}
+{{- with .Values.slack }}
+{{- if .enabled }}
+SLACK_API_URL: {{ .apiUrl | quote }}
+SLACK_SETTLE_SECONDS: {{ .settleSeconds | quote }}
+{{- end }}
+{{- end }}
+{{- with .Values.google }}
+{{- if .clientId }}
+GOOGLE_CLIENT_ID: {{ .clientId | quote }}
+GOOGLE_API_URL: {{ .apiUrl | quote }}
+GOOGLE_TOKEN_URL: {{ .tokenUrl | quote }}
+GOOGLE_CERTS_URL: {{ .certsUrl | quote }}
+GOOGLE_SETTLE_SECONDS: {{ .settleSeconds | quote }}
+{{- end }}
+{{- end }}
+{{- with .Values.plane }}
+{{- if .workspace }}
+PLANE_WORKSPACE: {{ .workspace | quote }}
+PLANE_API_URL: {{ .apiUrl | quote }}
+PLANE_APP_URL: {{ .appUrl | quote }}
+PLANE_SETTLE_SECONDS: {{ .settleSeconds | quote }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "astra.tools.secretKeys" -}}
+{{- if .Values.github.appId }}
+GITHUB_APP_PRIVATE_KEY
+{{- end }}
+{{- if .Values.slack.enabled }}
+SLACK_BOT_TOKEN
+{{- end }}
+{{- if .Values.plane.workspace }}
+PLANE_API_KEY
+{{- end }}
+{{- if .Values.google.clientId }}
+GOOGLE_CLIENT_SECRET
+GOOGLE_REFRESH_TOKEN
+{{- end }}
+{{- end -}}
