@@ -26,6 +26,7 @@ class CrashPoint(StrEnum):
     SPEND_RESERVED = "spend_reserved"  # provider not called
     PROVIDER_ANSWERED = "provider_answered"  # turn not committed
     TURN_COMMITTED = "turn_committed"  # tools not run
+    EFFECT_DONE_UNRECORDED = "effect_done_unrecorded"  # done at the vendor, not in the ledger
     ANSWER_POSTED_UNRECORDED = "answer_posted_unrecorded"  # part posted, not in the ledger
     ANSWER_POSTED = "answer_posted"  # run not completed
     RUN_COMPLETED = "run_completed"  # workflow not closed

@@ -23,7 +23,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.sql.elements import ClauseElement
 
-from services.common.errors import Unavailable
+from services.common.errors import RoleTooPowerful, Unavailable
 from services.common.statements import Parameters, Result, prepared
 
 POOL_SIZE = 20
@@ -53,10 +53,6 @@ class StatementFailed(Exception):
             f"{told.sqlstate}: {told.message_primary}" if told else type(error).__name__,
             told.constraint_name if told else None,
         )
-
-
-class RoleTooPowerful(Exception):
-    """The service's role could look past row-level security."""
 
 
 class Transaction:

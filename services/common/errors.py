@@ -149,3 +149,7 @@ def from_rpc(error: grpc.aio.AioRpcError) -> ServiceError:
     if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
         return Unavailable("A service this one needs does not answer. Try again shortly.")
     return ServiceError("Something went wrong in another service; its log has it.")
+
+
+class RoleTooPowerful(Exception):
+    """A service's database role could look past row-level security: it does not start."""

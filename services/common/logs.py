@@ -8,6 +8,7 @@ import sys
 from typing import TextIO
 
 import structlog
+from structlog.typing import Processor
 
 
 def configure_logs(*, level: str = "INFO", stream: TextIO = sys.stdout, pretty: bool | None = None) -> None:
@@ -18,18 +19,27 @@ def configure_logs(*, level: str = "INFO", stream: TextIO = sys.stdout, pretty: 
         if shown
         else structlog.processors.JSONRenderer()
     )
+    said: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        *([] if shown else [_TRACEBACKS]),
+    ]
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *([] if shown else [_TRACEBACKS]),
-            renderer,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        processors=[*said, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(_number(level)),
         logger_factory=structlog.PrintLoggerFactory(stream),
         cache_logger_on_first_use=False,
     )
+    # What libraries log, Temporal's worker above all, in the same form.
+    libraries = logging.StreamHandler(stream)
+    finish = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer]
+    libraries.setFormatter(structlog.stdlib.ProcessorFormatter(processors=finish, foreign_pre_chain=said))
+    logging.basicConfig(handlers=[libraries], level=max(logging.WARNING, _number(level)), force=True)
+
+
+def _number(level: str) -> int:
+    return logging.getLevelNamesMapping()[level.upper()]
 
 
 # Local variables can hold secrets, so tracebacks are written without them.

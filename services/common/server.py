@@ -1,8 +1,9 @@
 """Start, watch and drain a gRPC server: the same for every service.
 
 Health tells the truth: a service is SERVING while everything it depends on answers, checked every
-HEALTH_INTERVAL_SECONDS. Health and reflection bypass the call limit (see `door.py`), so load does not
-make probes fail.
+HEALTH_INTERVAL_SECONDS. Under the name LIVENESS it is SERVING as long as this process answers at all: what is
+away does not come back by starting this one anew. Health and reflection bypass the call limit (see
+`door.py`), so load does not make probes fail.
 """
 
 from __future__ import annotations
@@ -27,11 +28,15 @@ CALLS_MAX = 1_000
 DRAIN_SECONDS = 10.0
 HEALTH_INTERVAL_SECONDS = 2.0
 HEALTH_CHECK_TIMEOUT_SECONDS = 2.0
+LIVENESS = "liveness"
+CONNECTION_AGE_MAX_MS = 5 * 60 * 1000
+"""Then callers connect anew, looking the name up again: so a server that was added gets its share."""
 _OPTIONS: list[tuple[str, int]] = [
     ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
     ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
     ("grpc.so_reuseport", 0),  # a second server on the port is an error, not a silent rival
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),  # our channels ping every 30 s
+    ("grpc.max_connection_age_ms", CONNECTION_AGE_MAX_MS),  # calls under way on it go on to their end
 ]
 log = structlog.get_logger()
 
@@ -102,6 +107,7 @@ async def serve(
     running = RunningServer(name=name, address=f"{host}:{bound}", port=bound)
     probe = _Probe(running, health_servicer, ("", *names), dependencies)
     await probe.once()
+    await health_servicer.set(LIVENESS, health_pb2.HealthCheckResponse.SERVING)
     await server.start()
     log.info("serving", service=name, address=running.address, missing=running.missing)
     watching = asyncio.create_task(probe.forever())
