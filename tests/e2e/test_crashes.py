@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import aiohttp
 import pytest
 from temporalio.client import Client, WorkflowExecutionStatus
 
@@ -29,6 +30,19 @@ from services.common.crashpoints import CrashPoint
 from tests.conftest import PostgresCluster
 from tests.e2e.story import PATIENCE_SECONDS, SCRIPT, Story
 
+pytestmark = pytest.mark.crash
+
+ISSUE = {"title": "Carts are small", "body": "Seen in src/cart.py:1."}
+WRITING: list[dict[str, object]] = [
+    {
+        "tool_calls": [
+            {"name": "repo_list_files", "arguments": {}},
+            {"name": "github_create_issue", "arguments": ISSUE},
+        ]
+    },
+    *SCRIPT[1:],
+]
+"""The usual story, whose first turn also changes something outside of the thread."""
 CHARGED_NOT_CALLED = {CrashPoint.SPEND_RESERVED}
 """After this one nobody can know whether the provider was called, so the record says it was."""
 
@@ -78,7 +92,7 @@ async def test_a_run_survives_sigkill_at(
     tmp_path: Path,
 ):
     database = await postgres.create()
-    (tmp_path / "script.json").write_text(json.dumps({"": SCRIPT}))
+    (tmp_path / "script.json").write_text(json.dumps({"": WRITING}))
     log = tmp_path / "provider-calls.log"
     sandbox = await start_sandbox(
         webhook_secret=credentials.webhook_secret, app_private_key=credentials.app_private_key, port=0
@@ -124,12 +138,25 @@ async def test_a_run_survives_sigkill_at(
         posts = await told.posts()
         assert 1 == len(posts)
         assert posts[0].startswith("[T0] ")
+        assert 1 == await issues_opened(told)
         turns = await told.rows("SELECT count(*) AS n FROM transcript_turns WHERE role = 'assistant'")
         abandoned = await told.rows("SELECT count(*) AS n FROM spend_reservations WHERE status = 'abandoned'")
         assert abandoned[0]["n"] <= 1
         unmade = 1 if point in CHARGED_NOT_CALLED else 0
         assert turns[0]["n"] + abandoned[0]["n"] - unmade == told.provider_calls()
     await postgres.drop(database)
+
+
+async def issues_opened(told: Story) -> int:
+    """How many issues the run opened: everything after the pull request it was asked on."""
+    opened = 0
+    while True:  # bounded by what is there
+        try:
+            found = await told.admin("GET", f"threads/{told.slug}/{told.number + opened + 1}")
+        except aiohttp.ClientResponseError:
+            return opened
+        assert ISSUE["title"] == found["title"]
+        opened += 1
 
 
 async def workflow_closes(temporal: EmbeddedTemporal, workflow_id: str) -> bool:

@@ -15,6 +15,8 @@ import pytest
 from services.cli.embedded import EmbeddedTemporal
 from tests.e2e.story import PATIENCE_SECONDS, Story
 
+pytestmark = pytest.mark.crash
+
 
 @asynccontextmanager
 async def worker(
