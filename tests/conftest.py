@@ -19,6 +19,32 @@ from services.cli.embedded import SUPERUSER, EmbeddedPostgres, EmbeddedTemporal
 from services.common.logs import configure_logs
 
 TEMPLATE = "astra_template"
+OUTSIDE = (
+    *(
+        "ASTRA_",
+        "DATABASE_",
+        "DRIVE_",
+        "GITHUB_",
+        "GOOGLE_",
+        "PG",
+        "PUBSUB_",
+        "PUBLIC_",
+        "SLACK_",
+        "TEMPORAL_",
+    ),
+    *(
+        "ANTHROPIC_",
+        "AWS_",
+        "BEDROCK_",
+        "DEFAULT_MODEL",
+        "FOUNDRY_",
+        "MODELS_",
+        "MOONSHOT_",
+        "OPENAI_",
+        "ZAI_",
+    ),
+)
+"""How variables begin that would make a test depend on who runs it."""
 
 # As a service runs: structlog's own default draws tracebacks with local variables, which takes seconds.
 configure_logs(level="WARNING", pretty=False)
@@ -114,5 +140,5 @@ def tokens() -> Mapping[str, str]:
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests read no `.env` and no variable of the person who runs them."""
     for name in list(os.environ):
-        if name.startswith(("ASTRA_", "GITHUB_", "OPENAI_", "DATABASE_", "TEMPORAL_", "MODELS_", "PG")):
+        if name.startswith(OUTSIDE):
             monkeypatch.delenv(name)

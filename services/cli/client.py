@@ -8,15 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aucert.astra.v1 import repository_service_pb2_grpc, task_run_service_pb2_grpc
-from aucert.dispatcher.v1 import dispatcher_service_pb2_grpc
+from aucert.astra.v1 import budget_service_pb2_grpc, repository_service_pb2_grpc, task_run_service_pb2_grpc
+from aucert.dispatcher.v1 import dispatcher_service_pb2_grpc, drive_watch_service_pb2_grpc
+from aucert.tools.v1 import tool_service_pb2_grpc
 from services.cli.state import StateDirectory
 from services.common.channels import connect
 
 if TYPE_CHECKING:
+    from aucert.astra.v1.budget_service_pb2_grpc import BudgetServiceAsyncStub
     from aucert.astra.v1.repository_service_pb2_grpc import RepositoryServiceAsyncStub
     from aucert.astra.v1.task_run_service_pb2_grpc import TaskRunServiceAsyncStub
     from aucert.dispatcher.v1.dispatcher_service_pb2_grpc import DispatcherServiceAsyncStub
+    from aucert.dispatcher.v1.drive_watch_service_pb2_grpc import DriveWatchServiceAsyncStub
+    from aucert.tools.v1.tool_service_pb2_grpc import ToolServiceAsyncStub
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,29 +29,40 @@ class Clients:
 
     runs: TaskRunServiceAsyncStub
     repositories: RepositoryServiceAsyncStub
+    budgets: BudgetServiceAsyncStub
     dispatcher: DispatcherServiceAsyncStub
+    watches: DriveWatchServiceAsyncStub
+    tools: ToolServiceAsyncStub
 
 
 @asynccontextmanager
 async def operator_clients(state_dir: Path, environment: Mapping[str, str]) -> AsyncIterator[Clients]:
-    """Connect with ASTRA_ADDRESS, DISPATCHER_ADDRESS and ASTRA_TOKEN, or to the stack on `state_dir`.
+    """Connect with ASTRA_TOKEN to the services' addresses, or to the stack on `state_dir`.
+
+    The addresses are ASTRA_ADDRESS, DISPATCHER_ADDRESS and TOOLS_ADDRESS; each has its usual default.
 
     Raises NoStack when the variables are not set and no stack runs there.
     """
     if environment.get("ASTRA_TOKEN"):
         astra = environment.get("ASTRA_ADDRESS", "127.0.0.1:7001")
         dispatcher = environment.get("DISPATCHER_ADDRESS", "127.0.0.1:7002")
+        tools = environment.get("TOOLS_ADDRESS", "127.0.0.1:7004")
         token = environment["ASTRA_TOKEN"]
     else:
         stack = StateDirectory(state_dir).running_stack()
-        astra, dispatcher, token = stack.astra_address, stack.dispatcher_address, stack.operator_token
-    to_astra, to_dispatcher = connect(astra, token), connect(dispatcher, token)
+        astra, dispatcher, tools = stack.astra_address, stack.dispatcher_address, stack.tools_address
+        token = stack.operator_token
+    to_astra, to_dispatcher, to_tools = (connect(each, token) for each in (astra, dispatcher, tools))
     try:
         yield Clients(
             runs=task_run_service_pb2_grpc.TaskRunServiceStub(to_astra),
+            budgets=budget_service_pb2_grpc.BudgetServiceStub(to_astra),
             repositories=repository_service_pb2_grpc.RepositoryServiceStub(to_astra),
             dispatcher=dispatcher_service_pb2_grpc.DispatcherServiceStub(to_dispatcher),
+            watches=drive_watch_service_pb2_grpc.DriveWatchServiceStub(to_dispatcher),
+            tools=tool_service_pb2_grpc.ToolServiceStub(to_tools),
         )
     finally:
         await to_astra.close()
         await to_dispatcher.close()
+        await to_tools.close()

@@ -17,11 +17,15 @@ from aucert.astra.v1 import repository_service_pb2, task_run_service_pb2
 from aucert.dispatcher.v1 import dispatcher_service_pb2
 from services.astra.principals import PRINCIPALS
 from services.cli.client import Clients, operator_clients
-from services.cli.configuration import token_variable, wanted
+from services.cli.configuration import operators, token_variable, wanted
+from services.cli.doctor import Finding, examine
+from services.cli.doctor_tools import examine_tools
 from services.cli.embedded import postgres_binary
+from services.cli.local_model import served_if_asked
 from services.cli.show import as_json as message_json
 from services.cli.show import event_line, run_line
-from services.cli.smoke import Job, SmokeFailed, open_pull_request, register_repository, run_smoke, say
+from services.cli.smoke import invitations, register_repository, run_smoke
+from services.cli.smoke_source import Job, SmokeFailed, say
 from services.cli.state import RunningStack, StackRunning, StateDirectory
 from services.common.process import stop_signal
 
@@ -44,7 +48,7 @@ async def up(
     with_worker: bool,
     repository: str,
 ) -> None:
-    """Run the stack until SIGINT or SIGTERM; on the stand-in, open a pull request to comment on."""
+    """Run the stack until SIGINT or SIGTERM; on the stand-in, make places to comment in."""
     from services.cli.stack import Ports, running_stack  # noqa: PLC0415 - loads every service
 
     stop = stop_signal()
@@ -52,7 +56,7 @@ async def up(
     state = StateDirectory(state_dir)
     async with running_stack(state, ports, environment, with_worker=with_worker) as stack:
         say(f"Astra is ready after {stack.ready_seconds} s. Ctrl-C stops it.")
-        for name, where in _places(stack):
+        for name, where in _places(stack, state_dir):
             say(f"  {name:<12} {where}")
         if stack.sandbox_url:
             await _invite(stack, state_dir, repository)
@@ -68,12 +72,13 @@ async def _invite(stack: RunningStack, state_dir: Path, repository: str) -> None
     except SmokeFailed as none:
         say(f"No repository to try it on: {none}")
         return
-    number = await open_pull_request(stack, slug)
-    say(f"Comment `@atlas …` on {stack.sandbox_url}/web/github/{slug}/pull/{number}; it reads {slug}.")
+    for each in await invitations(stack, slug):
+        say(each)
 
 
-def _places(stack: RunningStack) -> list[tuple[str, str]]:
+def _places(stack: RunningStack, state_dir: Path) -> list[tuple[str, str]]:
     return [
+        ("console", f"{stack.gateway_url}/  (sign in with the api_key in {state_dir / 'stack.json'})"),
         ("gateway", stack.gateway_url),
         ("astra", stack.astra_address),
         ("dispatcher", stack.dispatcher_address),
@@ -92,8 +97,10 @@ def serve(service: str) -> None:
 
 async def smoke(state_dir: Path, environment: Mapping[str, str], job: Job) -> dict[str, Any]:
     """Do the main job on the stack that runs here, or on one of its own."""
+    log_file = StateDirectory(state_dir).logs / "local_model.log"
     async with (
-        _some_stack(state_dir, environment) as stack,
+        served_if_asked(job.model, environment, log_file) as configured,
+        _some_stack(state_dir, configured) as stack,
         operator_clients(state_dir, {}) as clients,
     ):
         return await run_smoke(stack, clients, job)
@@ -116,11 +123,21 @@ async def _some_stack(state_dir: Path, environment: Mapping[str, str]) -> AsyncI
         yield stack
 
 
+async def doctor(state_dir: Path, environment: Mapping[str, str], source: str) -> list[Finding]:
+    """Look at this installation, or at one source of webhooks from its vendor's side."""
+    if source == "github":
+        from services.cli.doctor_github import examine_github  # noqa: PLC0415 - loads the vendor's client
+
+        return await examine_github(state_dir, environment)
+    return [*await examine(StateDirectory(state_dir), environment), *await examine_tools(state_dir)]
+
+
 def migrate_from_environment(environment: Mapping[str, str]) -> None:
     """Upgrade the schema and seed, as the chart's migration Job does.
 
     Reads OWNER_DATABASE_URL, <ROLE>_DATABASE_PASSWORD for service, relay and operator, and the token of each
-    principal to seed (<PRINCIPAL>_TOKEN, API_KEY); a principal without one is left as it is.
+    principal to seed (<PRINCIPAL>_TOKEN, API_KEY); a principal without one is left as it is. Also
+    OPERATOR_IDENTITIES: nobody else may act as operator in a comment.
     """
     from services.astra.migrate import RolePasswords, migrate  # noqa: PLC0415 - loads Alembic
     from services.astra.seed import seed  # noqa: PLC0415
@@ -130,7 +147,8 @@ def migrate_from_environment(environment: Mapping[str, str]) -> None:
     owner, *passwords = wanted(environment, names, "the migration needs the owner and makes the roles")
     migrate(owner, RolePasswords(*passwords))
     known = {name: environment.get(token_variable(name), "") for name in PRINCIPALS}
-    seed(owner, {name: token for name, token in known.items() if token})
+    given = {name: token for name, token in known.items() if token}
+    seed(owner, given, operators=operators(environment))
     say("the database is up to date")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from google.protobuf.json_format import MessageToDict
@@ -28,6 +29,13 @@ def run_line(run: TaskRun) -> str:
 def dollars(micros: int) -> str:
     """Millionths of a US dollar for people."""
     return f"${micros / 1_000_000:.4f}"
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of equal length in columns."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def as_json(message: Any) -> dict[str, Any]:
@@ -61,6 +69,8 @@ def event_line(event: TaskEvent) -> str:  # noqa: C901, PLR0911 - one line a kin
             return f"{number}notice posted: {event.notice.kind} {event.notice.url}"
         case "notice_undelivered":
             return f"{number}notice not delivered: {event.notice_undelivered.reason}"
+        case "budget_resumed":
+            return f"{number}goes on: {event.budget_resumed.set_by or 'a new day'} {event.budget_resumed.cap}"
         case "agent_completed":
             done = event.agent_completed
             return f"{number}{done.outcome} {done.outcome_reason} {done.output_payload.reply_url}".rstrip()

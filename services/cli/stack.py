@@ -14,6 +14,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
 
+from cryptography.fernet import Fernet
+
 import gateway.main
 import services.astra.main
 import services.dispatcher.main
@@ -24,7 +26,7 @@ from gateway.settings import GatewaySettings
 from services.astra.migrate import RolePasswords, migrate
 from services.astra.seed import seed
 from services.astra.settings import AstraSettings
-from services.cli.configuration import GITHUB, tokens, wanted
+from services.cli.configuration import operators, tokens, unconfigured, wanted
 from services.cli.embedded import SUPERUSER, EmbeddedPostgres, EmbeddedTemporal
 from services.cli.sandbox import Sandbox, start_sandbox
 from services.cli.state import RunningStack, Secrets, StateDirectory
@@ -143,7 +145,7 @@ async def _database(
     await exits.enter_async_context(server)
     owner = server.dsn(SUPERUSER, secrets.superuser_password, DATABASE)
     await asyncio.to_thread(migrate, owner, RolePasswords(**secrets.role_passwords))
-    await asyncio.to_thread(seed, owner, secrets.tokens)
+    await asyncio.to_thread(seed, owner, secrets.tokens, operators=operators(environment))
     return DatabaseUrls(
         service=server.dsn("astra_service", secrets.role_passwords["service"], DATABASE),
         relay=server.dsn("astra_relay", secrets.role_passwords["relay"], DATABASE),
@@ -154,11 +156,15 @@ async def _database(
 async def _sandbox(
     exits: AsyncExitStack, secrets: Secrets, ports: Ports, environment: Mapping[str, str]
 ) -> Sandbox | None:
-    """The stand-in, unless the environment configures the real GitHub, even by half: then that is off."""
-    if any(environment.get(name) for name in GITHUB):
+    """The stand-in, for the vendors that the environment does not configure, even by half."""
+    vendors = unconfigured(environment)
+    if not vendors:
         return None
     sandbox = await start_sandbox(
-        webhook_secret=secrets.webhook_secret, app_private_key=secrets.app_private_key, port=ports.sandbox
+        webhook_secret=secrets.webhook_secret,
+        app_private_key=secrets.app_private_key,
+        port=ports.sandbox,
+        vendors=vendors,
     )
     exits.push_async_callback(sandbox.server.stop)
     return sandbox
@@ -184,7 +190,12 @@ async def _services(
     with_worker: bool,
 ) -> _Addresses:
     """Start the services in the order they need each other, handing on the addresses they took."""
-    known = {**environment, "DATABASE_URL": urls.service, "RELAY_DATABASE_URL": urls.relay}
+    known = {
+        "CONSOLE_SESSION_KEY": Fernet.generate_key().decode(),  # sign-ins end with the stack
+        **environment,
+        "DATABASE_URL": urls.service,
+        "RELAY_DATABASE_URL": urls.relay,
+    }
 
     def settings(kind: type[SettingsT], principal: str, **ports_of: int) -> SettingsT:
         own = {

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +19,8 @@ import grpc
 
 import services.astra.main
 import services.tools.main
-from aucert.astra.v1.budget_service_pb2 import ReserveSpendRequest
+from aucert.astra.v1.budget_pb2 import CAP_KIND_RUN
+from aucert.astra.v1.budget_service_pb2 import ReserveSpendRequest, SetCapRequest
 from aucert.astra.v1.budget_service_pb2_grpc import BudgetServiceStub
 from aucert.astra.v1.repository_service_pb2 import RegisterRepositoryRequest
 from aucert.astra.v1.repository_service_pb2_grpc import RepositoryServiceStub
@@ -56,6 +57,7 @@ SCRIPT = {
     "out of order": [{"error": "unavailable"}],
     "not like this": [{"error": "refused"}],
     "too much": [{"error": "context_exceeded"}],
+    "say that": [{"error": "filtered"}],
 }
 """What the scripted model does when somebody says the words."""
 
@@ -93,9 +95,13 @@ class Doors:
         for channel in self._channels.values():
             await channel.close()
 
-    async def repository(self, slug: str = SHOP, clone_url: str = "") -> str:
+    async def repository(
+        self, slug: str = SHOP, clone_url: str = "", source_containers: Sequence[str] = ()
+    ) -> str:
         """Register a repository, by default the shop; returns its id."""
-        request = RegisterRepositoryRequest(slug=slug, clone_url=clone_url or self.clone_url)
+        request = RegisterRepositoryRequest(
+            slug=slug, clone_url=clone_url or self.clone_url, source_containers=source_containers
+        )
         stub: Any = RepositoryServiceStub(self.to("astra", "operator"))
         return (await stub.RegisterRepository(request)).repository.repository_id
 
@@ -128,13 +134,25 @@ class Doors:
         begun = await stub.BeginAttempt(BeginAttemptRequest(task_run_id=run_id, worker="test"))
         return Attempt(run_id, begun.fence)
 
-    async def reserve(self, attempt: Attempt) -> str:
+    async def reserve(self, attempt: Attempt, usd_micros: int = 0) -> str:
         """Set money aside for a model call; returns the reservation's id."""
         request = ReserveSpendRequest(
-            task_run_id=attempt.task_run_id, fence=attempt.fence, model_alias="scripted"
+            task_run_id=attempt.task_run_id,
+            fence=attempt.fence,
+            model_alias="scripted",
+            reserved_usd_micros=usd_micros,
         )
         stub: Any = BudgetServiceStub(self.to("astra", "worker"))
         return (await stub.ReserveSpend(request)).reservation.spend_reservation_id
+
+    async def capped_attempt(self, usd_micros: int) -> Attempt:
+        """Begin an attempt on a run that may spend this much."""
+        attempt = await self.attempt()
+        request = SetCapRequest(
+            kind=CAP_KIND_RUN, task_run_id=attempt.task_run_id, limit_usd_micros=usd_micros
+        )
+        await BudgetServiceStub(self.to("astra", "operator")).SetCap(request)
+        return attempt
 
     async def commit_turn(self, attempt: Attempt, reservation: str, *parts: Part) -> None:
         """Record what the model said for a reservation."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import grpc
@@ -18,12 +18,14 @@ from grpc import StatusCode
 
 import services.models.main
 from aucert.astra.v1 import (
+    effect_service_pb2,
     principal_service_pb2,
     repository_service_pb2,
     task_run_service_pb2,
     thread_post_service_pb2,
     transcript_service_pb2,
 )
+from aucert.astra.v1.effect_service_pb2_grpc import EffectServiceStub
 from aucert.astra.v1.principal_service_pb2_grpc import PrincipalServiceStub
 from aucert.astra.v1.repository_service_pb2_grpc import RepositoryServiceStub
 from aucert.astra.v1.task_run_pb2 import (
@@ -35,8 +37,9 @@ from aucert.astra.v1.task_run_service_pb2_grpc import TaskRunServiceStub
 from aucert.astra.v1.thread_post_service_pb2_grpc import ThreadPostServiceStub
 from aucert.astra.v1.transcript_service_pb2_grpc import TranscriptServiceStub
 from aucert.common.v1.thread_pb2 import ThreadAddress
-from aucert.dispatcher.v1 import dispatcher_service_pb2
+from aucert.dispatcher.v1 import dispatcher_service_pb2, drive_watch_service_pb2
 from aucert.dispatcher.v1.dispatcher_service_pb2_grpc import DispatcherServiceStub
+from aucert.dispatcher.v1.drive_watch_service_pb2_grpc import DriveWatchServiceStub
 from aucert.models.v1 import model_service_pb2
 from aucert.models.v1.message_pb2 import ROLE_USER, Message, Part, ToolCall
 from aucert.models.v1.model_service_pb2_grpc import (
@@ -44,15 +47,28 @@ from aucert.models.v1.model_service_pb2_grpc import (
     ModelServiceStub,
     add_ModelServiceServicer_to_server,
 )
-from aucert.tools.v1 import repo_service_pb2, thread_service_pb2, tool_service_pb2
+from aucert.tools.v1 import github_service_pb2, repo_service_pb2, thread_service_pb2, tool_service_pb2
+from aucert.tools.v1.github_service_pb2_grpc import GitHubServiceStub
 from aucert.tools.v1.repo_service_pb2_grpc import RepoServiceStub
 from aucert.tools.v1.thread_service_pb2_grpc import ThreadServiceStub
+from aucert.tools.v1.tool_pb2 import TOOL_APPROVAL_REQUIRED, ToolOptions
 from aucert.tools.v1.tool_service_pb2_grpc import ToolServiceStub
 from services.common import metadata as keys
 from services.common.identity import RemoteAuthenticator
 from services.common.server import Registration, serve
 from services.models.settings import ModelsSettings
-from tests.e2e.doors import NOBODY, Doors, Metadata, astra_of_its_own, connected, thread, tools_of_its_own
+from services.tools.catalogue import read_catalogue, shipped_image
+from services.tools.tool_servicer import Integration, ToolServicer
+from tests.e2e.doors import (
+    NOBODY,
+    SHOP,
+    Doors,
+    Metadata,
+    astra_of_its_own,
+    connected,
+    thread,
+    tools_of_its_own,
+)
 from tests.e2e.story import git
 
 Act = Callable[[Doors], Awaitable[Any]]
@@ -251,6 +267,37 @@ async def post_nobody_wrote_down(doors: Doors) -> None:
     await ThreadPostServiceStub(doors.to("astra", "tools")).FinishThreadPost(request)
 
 
+@provokes("BUDGET_EXHAUSTED", StatusCode.FAILED_PRECONDITION)
+async def call_dearer_than_its_run_may_be(doors: Doors) -> None:
+    await doors.reserve(await doors.capped_attempt(usd_micros=10), 11)
+
+
+@provokes("BUDGET_HELD", StatusCode.RESOURCE_EXHAUSTED)
+async def call_beside_one_that_holds_the_rest(doors: Doors) -> None:
+    attempt = await doors.capped_attempt(usd_micros=10)
+    await doors.reserve(attempt, 6)
+    await doors.reserve(attempt, 6)
+
+
+@provokes("TOOL_CALL_NOT_OPEN", StatusCode.FAILED_PRECONDITION)
+async def change_no_model_asked_for(doors: Doors) -> None:
+    attempt = await doors.attempt()
+    request = effect_service_pb2.BeginEffectRequest(
+        task_run_id=attempt.task_run_id,
+        fence=attempt.fence,
+        call_id="t9_9",
+        tool_name="github_create_issue",
+        request_sha256="0" * 64,
+    )
+    await EffectServiceStub(doors.to("astra", "tools")).BeginEffect(request)
+
+
+@provokes("EFFECT_NOT_FOUND", StatusCode.NOT_FOUND)
+async def effect_nobody_wrote_down(doors: Doors) -> None:
+    request = effect_service_pb2.FinishEffectRequest(effect_id=str(uuid.uuid4()), response_json="{}")
+    await EffectServiceStub(doors.to("astra", "tools")).FinishEffect(request)
+
+
 # The way in.
 
 
@@ -258,6 +305,18 @@ async def post_nobody_wrote_down(doors: Doors) -> None:
 async def claim_in_no_thread(doors: Doors) -> None:
     request = dispatcher_service_pb2.ClaimNextEventRequest(thread_id=str(uuid.uuid4()))
     await DispatcherServiceStub(doors.to("dispatcher", "worker")).ClaimNextEvent(request)
+
+
+@provokes("DRIVE_WATCH_NOT_FOUND", StatusCode.NOT_FOUND)
+async def watch_nobody_opened(doors: Doors) -> None:
+    request = drive_watch_service_pb2.StopDriveWatchRequest(channel_id=str(uuid.uuid4()))
+    await DriveWatchServiceStub(doors.to("dispatcher", "operator")).StopDriveWatch(request)
+
+
+@provokes("PUBLIC_ADDRESS_MISSING", StatusCode.FAILED_PRECONDITION)
+async def watch_without_an_address(doors: Doors) -> None:
+    request = drive_watch_service_pb2.RegisterDriveWatchRequest(file_id="1SpecId")
+    await DriveWatchServiceStub(doors.to("dispatcher", "operator")).RegisterDriveWatch(request)
 
 
 @provokes("REQUEST_ID_REUSED", StatusCode.ALREADY_EXISTS)
@@ -297,6 +356,11 @@ async def provider_that_refuses(doors: Doors) -> None:
 @provokes("MODEL_CONTEXT_EXCEEDED", StatusCode.FAILED_PRECONDITION)
 async def conversation_too_long(doors: Doors) -> None:
     await generate(doors, "Is it too much?")
+
+
+@provokes("MODEL_FILTERED", StatusCode.FAILED_PRECONDITION)
+async def conversation_a_filter_refuses(doors: Doors) -> None:
+    await generate(doors, "May I say that?")
 
 
 # Tools.
@@ -385,6 +449,29 @@ async def repository_larger_than_is_kept(doors: Doors) -> None:
         await RepoServiceStub(channel).ListFiles(repo_service_pb2.ListFilesRequest(), metadata=inside)
 
 
+@provokes("TRUST_REQUIRED", StatusCode.FAILED_PRECONDITION)
+async def issue_a_stranger_asks_for(doors: Doors) -> None:
+    stub, inside, _ = await on_github(doors)
+    await stub.CreateIssue(github_service_pb2.CreateIssueRequest(title="Mine"), metadata=inside)
+
+
+@provokes("APPROVAL_REQUIRED", None)
+async def tool_that_approval_is_set_for(doors: Doors) -> tool_service_pb2.CallToolResponse:
+    del doors
+    entry = read_catalogue(shipped_image())["repo_read_file"]
+    careful = replace(entry, options=ToolOptions(approval=TOOL_APPROVAL_REQUIRED))
+    servicer = ToolServicer({entry.name: careful}, {entry.service: Integration(object())})
+    nobody: Any = None
+    return await servicer.CallTool(tool_service_pb2.CallToolRequest(tool_name=entry.name), nobody)
+
+
+@provokes("ORIGIN_THREAD_IS_ANSWERED_BY_PLATFORM", StatusCode.FAILED_PRECONDITION)
+async def comment_where_the_answer_goes(doors: Doors) -> None:
+    stub, inside, number = await on_github(doors)
+    request = github_service_pb2.CommentOnIssueRequest(number=number, body="Done.")
+    await stub.CommentOnIssue(request, metadata=inside)
+
+
 # Vendors.
 
 
@@ -412,6 +499,12 @@ async def issue_that_is_not_there(doors: Doors) -> None:
 async def github_without_credentials(doors: Doors) -> None:
     async with tools_of_its_own(doors, GITHUB_APP_ID="") as channel:
         await post_answer(doors, channel, thread(number=1))
+
+
+@provokes("ITEM_NOT_FOUND", StatusCode.NOT_FOUND)
+async def issue_of_the_future(doors: Doors) -> None:
+    stub, inside, _ = await on_github(doors)
+    await stub.GetIssue(github_service_pb2.GetIssueRequest(number=99_999), metadata=inside)
 
 
 # What the provocations are made of.
@@ -453,6 +546,15 @@ async def shop(doors: Doors) -> tuple[Any, Metadata]:
 async def read_file(doors: Doors, path: str) -> None:
     stub, inside = await shop(doors)
     await stub.ReadFile(repo_service_pb2.ReadFileRequest(path=path), metadata=inside)
+
+
+async def on_github(doors: Doors) -> tuple[Any, Metadata, int]:
+    """GitHub's tools, the metadata of a run that a stranger asked for on an issue, and the issue's number."""
+    repository_id = await doors.repository(source_containers=[f"github:{SHOP}"])
+    address = await doors.issue()
+    run_id = await doors.run(repository_id=repository_id, address=address)
+    inside = [(keys.TASK_RUN, run_id), (keys.CALL_ID, "t1_0"), (keys.FENCE, "1")]
+    return GitHubServiceStub(doors.to("tools", "worker")), inside, address.github.number
 
 
 async def fault(doors: Doors, address: ThreadAddress, action: str, *, times: int = 1) -> None:

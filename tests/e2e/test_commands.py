@@ -92,6 +92,28 @@ async def test_the_commands_look_at_what_a_running_stack_did(state, repository):
     assert {"ok", "off"} == {each["verdict"] for each in json.loads(doctor.out)}
 
 
+async def test_the_tools_are_listed_shown_and_called_by_hand(state, repository):
+    await astra("smoke", "--repo", str(repository), state=state)
+    listed = await astra("tools", "list", state=state)
+    assert "github_create_issue              write             Open an issue" in listed.out
+    shown = await astra("tools", "show", "github_update_issue", state=state)
+    assert "effect    idempotent write\ntrust     standing\napproval  none\ntimeout   90 s\n" in shown.out
+    described = json.loads((await astra("repositories", "list", "--json", state=state)).out)
+    containers = [name for each in described for name in each.get("source_containers", ())]
+    container = min(name for name in containers if name.startswith("github:"))
+    issue = json.dumps({"repository": container.removeprefix("github:"), "title": "Seen by hand"})
+    calls = [
+        await astra("tools", "call", "github_create_issue", issue, "--request-id", "mine", state=state)
+        for _ in range(2)
+    ]
+    assert [0, 0] == [each.code for each in calls], calls[0].err
+    assert calls[0].out == calls[1].out
+    assert "Opened acme/" in calls[0].out
+    failed = await astra("tools", "call", "repo_read_file", '{"path": "README.md"}', state=state)
+    assert (1, True) == (failed.code, "RUN_REQUIRED" in failed.err)
+    assert 1 == (await astra("tools", "show", "nothing", state=state)).code
+
+
 async def test_a_second_up_says_what_already_runs(state):
     second = await astra("up", "--free-ports", state=state)
     assert 1 == second.code

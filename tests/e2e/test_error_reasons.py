@@ -20,7 +20,7 @@ from tests.e2e.provocations import PROVOCATIONS
 DOMAIN = "astra.aucert"
 PREFIX = "ERROR_REASON_"
 REASONS = [name.removeprefix(PREFIX) for name, number in ErrorReason.items() if number]
-SAY_WHEN = {"OVERLOADED", "MODEL_RATE_LIMITED", "VENDOR_RATE_LIMITED"}
+SAY_WHEN = {"BUDGET_HELD", "OVERLOADED", "MODEL_RATE_LIMITED", "VENDOR_RATE_LIMITED"}
 """Reasons that come with the time to wait."""
 
 

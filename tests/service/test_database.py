@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import text
 
 from services.astra.seed import DEFAULT_TENANT_ID
-from services.common.database import Database, DatabaseUnavailable, RoleTooPowerful, StatementFailed
+from services.common.database import Database, DatabaseUnavailable, StatementFailed
+from services.common.errors import RoleTooPowerful
 
 
 async def test_a_refused_statement_tells_the_log_nothing_of_the_row(database_urls):

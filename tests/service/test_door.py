@@ -17,7 +17,7 @@ from aucert.common.v1.scope_pb2 import SCOPE_ANY_TENANT, SCOPE_RUNS_READ, SCOPE_
 from services.common.caller import Principal, acting_for, current_caller
 from services.common.channels import connect
 from services.common.errors import ERROR_DOMAIN, NotFound, Unauthenticated, from_rpc
-from services.common.server import Dependency, Registration, RunningServer, serve
+from services.common.server import LIVENESS, Dependency, Registration, RunningServer, serve
 
 RUN = "5b1f0f3e-6e0c-4a52-9c80-6a5d1c7a0001"
 READER = Principal("reader", "tenant-1", frozenset([SCOPE_RUNS_READ]))
@@ -201,7 +201,7 @@ async def test_reflection_lists_the_services_without_a_token(server):
     assert {"aucert.astra.v1.TaskRunService", "grpc.health.v1.Health"} <= names
 
 
-async def test_health_follows_what_the_service_depends_on(runs, monkeypatch):
+async def test_health_follows_what_the_service_depends_on_and_liveness_does_not(runs, monkeypatch):
     monkeypatch.setattr("services.common.server.HEALTH_INTERVAL_SECONDS", 0.01)
     away = asyncio.Event()
 
@@ -220,16 +220,18 @@ async def test_health_follows_what_the_service_depends_on(runs, monkeypatch):
         ) as running,
         grpc.aio.insecure_channel(running.address) as channel,
     ):
-        statuses = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+        health = health_pb2_grpc.HealthStub(channel)
+        statuses = health.Watch(health_pb2.HealthCheckRequest())
         seen = [(await statuses.read()).status]
         away.set()
         seen.append((await statuses.read()).status)
         missing = list(running.missing)
+        alive = await health.Check(health_pb2.HealthCheckRequest(service=LIVENESS))
         away.clear()
         seen.append((await statuses.read()).status)
         statuses.cancel()
     serving, not_serving = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
-    assert ([serving, not_serving, serving], ["database"]) == (seen, missing)
+    assert ([serving, not_serving, serving], ["database"], serving) == (seen, missing, alive.status)
 
 
 async def test_a_call_under_way_finishes_while_the_server_drains(runs):

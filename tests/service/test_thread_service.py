@@ -18,7 +18,7 @@ from pydantic import SecretStr, ValidationError
 
 from aucert.astra.v1.repository_pb2 import Repository
 from aucert.astra.v1.task_run_pb2 import TaskRun
-from aucert.astra.v1.thread_post_pb2 import THREAD_POST_KIND_NOTICE_FAILED
+from aucert.astra.v1.thread_post_pb2 import THREAD_POST_KIND_NOTICE_FAILED, ThreadPost
 from aucert.common.v1.thread_pb2 import (
     GIT_HUB_ITEM_KIND_ISSUE,
     GIT_HUB_ITEM_KIND_ISSUE_COMMENT,
@@ -318,7 +318,7 @@ async def test_a_request_nobody_answers_ends_in_time(stage: Stage):
     await stage.fault("*/access_tokens", "timeout_before")
     with pytest.raises(VendorUnavailable):
         async with asyncio.timeout(5):
-            await posts.find(github().github, RUN, since=None)
+            await posts.find(github(), ThreadPost(thread_post_id=RUN))
 
 
 async def test_a_clone_credential_is_made_for_githubs_own_host_only(stage: Stage):

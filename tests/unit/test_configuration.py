@@ -10,7 +10,14 @@ import pytest
 from gateway.settings import GatewaySettings
 from services.astra.principals import PRINCIPALS
 from services.astra.settings import AstraSettings
-from services.cli.configuration import GITHUB, ConfigurationMissing, token_variable, tokens
+from services.cli.configuration import (
+    VENDORS,
+    ConfigurationMissing,
+    operators,
+    token_variable,
+    tokens,
+    unconfigured,
+)
 from services.cli.doctor import examine
 from services.cli.state import StateDirectory
 from services.dispatcher.settings import DispatcherSettings
@@ -42,21 +49,34 @@ def test_every_setting_is_described_in_the_example(settings):
 def test_every_described_variable_is_read_by_somebody():
     read = {field.alias for settings in SETTINGS for field in settings.model_fields.values()}
     read |= {token_variable(name) for name in PRINCIPALS}
-    read |= {"OWNER_DATABASE_URL", "OPERATOR_DATABASE_URL", "ASTRA_STATE"}
+    read |= {"OWNER_DATABASE_URL", "OPERATOR_DATABASE_URL", "OPERATOR_IDENTITIES", "ASTRA_STATE"}
     read |= {f"{role}_DATABASE_PASSWORD" for role in ("SERVICE", "RELAY", "OPERATOR")}
     assert set() == described() - read
 
 
 @pytest.mark.parametrize(
-    ("given", "verdict"),
-    [((), "off"), (("GITHUB_APP_ID",), "missing"), (GITHUB, "ok")],
-    ids=["nothing", "half of it", "all of it"],
+    ("share", "verdict"), [(0, "off"), (1, "missing"), (None, "ok")], ids=["nothing", "one", "all of it"]
 )
-async def test_the_doctor_calls_a_half_configured_source_missing(given, verdict, tmp_path):
-    findings = await examine(StateDirectory(tmp_path), dict.fromkeys(given, "set"))
-    assert [verdict] == [each.verdict for each in findings if each.subject == "github"]
+@pytest.mark.parametrize("vendor", VENDORS)
+async def test_the_doctor_calls_a_half_configured_source_missing(vendor, share, verdict, tmp_path):
+    findings = await examine(StateDirectory(tmp_path), dict.fromkeys(VENDORS[vendor][:share], "set"))
+    assert [verdict] == [each.verdict for each in findings if each.subject == vendor]
+
+
+def test_a_vendor_is_played_only_when_nothing_of_it_is_configured():
+    assert list(VENDORS) == unconfigured({})
+    for vendor, needed in VENDORS.items():
+        assert [each for each in VENDORS if each != vendor] == unconfigured({needed[0]: "set"})
 
 
 def test_missing_tokens_are_named_all_at_once():
     with pytest.raises(ConfigurationMissing, match=r"Set API_KEY: "):
         tokens({token_variable(name): "t" for name in PRINCIPALS if name != "api"})
+
+
+def test_operators_are_read_whole_or_the_odd_one_is_named():
+    several = {"OPERATOR_IDENTITIES": "github:583231, slack:T012ABCDE/U012ABCDE,"}
+    assert ["github:583231", "slack:T012ABCDE/U012ABCDE"] == operators(several)
+    assert [] == operators({})
+    with pytest.raises(ConfigurationMissing, match=r"OPERATOR_IDENTITIES.*github:maria"):
+        operators({"OPERATOR_IDENTITIES": "github:1,github:maria"})

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SERVICES = ("astra", "dispatcher", "models", "tools", "worker", "sandbox")
-VENDORS = {"githubkit", "openai"}
+VENDORS = {"anthropic", "boto3", "botocore", "githubkit", "openai", "slack_sdk"}
 DATABASE = {"sqlalchemy", "psycopg"}
 
 
