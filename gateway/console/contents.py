@@ -12,6 +12,9 @@ from gateway.console.story import TurnStep
 
 TEXT_CHARS_MAX = 4_000
 """Most characters of one text within a run's page; a turn's own page shows all."""
+LAID_OUT_CHARS_MAX = 16_000
+LAID_OUT_NESTS_MAX = 200
+"""JSON beyond either is shown as it is: laid out, what is nested grows with its depth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,12 @@ def _text(message: Message) -> str:
 
 
 def _laid_out(arguments: str) -> str:
-    """JSON on lines of its own; broken text as it is."""
+    """JSON on lines of its own; as it is where it is broken, long, or nested so deep that it would grow."""
+    if (
+        len(arguments) > LAID_OUT_CHARS_MAX
+        or arguments.count("[") + arguments.count("{") > LAID_OUT_NESTS_MAX
+    ):
+        return arguments
     try:
         return json.dumps(json.loads(arguments), indent=2, ensure_ascii=False)
     except (ValueError, RecursionError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
@@ -15,6 +16,9 @@ from gateway.console.gathering import batches
 from gateway.console.live import Frame
 from gateway.console.pages import Visit, followed, page, render, signed_in
 from gateway.console.words import OUTCOMES, SOURCES, STATUSES
+
+LOOK_SECONDS = 0.5
+"""Least time between two looks of one open page: many pages must not crowd out the runs they show."""
 
 
 @signed_in
@@ -43,6 +47,7 @@ async def follow(request: web.Request, visit: Visit) -> AsyncGenerator[Frame]:
             shown = seen
             if await anext(changes, None) is None:
                 return
+            await asyncio.sleep(LOOK_SECONDS)
 
 
 def _seen(filters: Filters, listed: ListTaskRunsResponse) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from http import HTTPStatus
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import grpc
 from aiohttp import web
@@ -52,12 +51,12 @@ async def sign_in(request: web.Request) -> web.StreamResponse:
     console = request.app[CONSOLE]
     if console.sign_ins.locked():
         return _form(request, goal, TOO_MANY, HTTPStatus.TOO_MANY_REQUESTS)
+    key = str(form.get("key", "")).strip()
     async with console.sign_ins:
-        key = str(form.get("key", "")).strip()
         refusal = await _refusal(console.record(key), key)
-        if refusal:
-            await asyncio.sleep(REFUSAL_SECONDS)
-            return _form(request, goal, *refusal)
+    if refusal:
+        await asyncio.sleep(REFUSAL_SECONDS)  # outside: a wrong key must not keep others from signing in
+        return _form(request, goal, *refusal)
     response = _onwards(goal)
     sessions_of(request).start(request, response, Session.of(key))
     return response
@@ -111,14 +110,5 @@ def _onwards(goal: str) -> web.Response:
 
 def _place(goal: str) -> str:
     """A place within the console: what an address elsewhere put into the form is not followed."""
-    parts = (
-        urlsplit(goal) if len(goal) <= NEXT_CHARS_MAX and goal.isprintable() and "\\" not in goal else None
-    )
-    if (
-        parts is None
-        or parts.scheme
-        or parts.netloc
-        or not (parts.path == "/" or parts.path.startswith("/runs/"))
-    ):
-        return "/"
-    return goal
+    plain = len(goal) <= NEXT_CHARS_MAX and goal.isprintable() and "\\" not in goal
+    return goal if plain and goal.startswith(("/?", "/runs/")) else "/"

@@ -39,7 +39,7 @@ from services.astra.transcript_servicer import TranscriptServicer
 from services.astra.transcript_store import TranscriptStore
 from services.astra.usage_store import UsageStore
 from services.astra.watching import Watching
-from services.common.database import Database
+from services.common.database import RELAY_POOL_SIZE, Database
 from services.common.logs import configure_logs
 from services.common.process import run_until_signal
 from services.common.server import Dependency, Registration, RunningServer, serve
@@ -51,7 +51,9 @@ async def running(settings: AstraSettings) -> AsyncIterator[RunningServer]:
     async with AsyncExitStack() as stack:
         database = Database(settings.database_url.get_secret_value(), application="astra")
         stack.push_async_callback(database.close)
-        relay = Database(settings.relay_database_url.get_secret_value(), application="astra-relay")
+        relay = Database(
+            settings.relay_database_url.get_secret_value(), application="astra-relay", size=RELAY_POOL_SIZE
+        )
         stack.push_async_callback(relay.close)
         await database.refuse_powerful_role()
 

@@ -22,14 +22,15 @@ CONNECTING: list[tuple[str, int | str]] = [
     ("grpc.max_reconnect_backoff_ms", 2_000),
     # gRPC itself looks a name up once in 30 s; so long, a caller would not find who replaced its server.
     ("grpc.dns_min_time_between_resolutions_ms", 1_000),
+    # A machine that died says nothing: found out within 40 s instead of by TCP's quarter of an hour.
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
 ]
 """How a channel finds the other end, and finds it again after it was replaced."""
 _OPTIONS: list[tuple[str, int | str]] = [
     *CONNECTING,
     ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
     ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
-    ("grpc.keepalive_time_ms", 30_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
 ]
 
 Metadata = Sequence[tuple[str, str]]

@@ -9,6 +9,7 @@ statement are one round trip, and so are the last writes and COMMIT.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -19,15 +20,16 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import namedtuple_row
 from psycopg.types.string import TextLoader
 from sqlalchemy import text
-from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.sql.elements import ClauseElement
 
 from services.common.errors import RoleTooPowerful, Unavailable
 from services.common.statements import Parameters, Result, prepared
 
-POOL_SIZE = 20
+POOL_SIZE = 16
 """All kept: one opened for a burst and closed after it would cost more than the work done on it."""
+RELAY_POOL_SIZE = 4
+"""For the relay role, which leases and sweeps. A process of astra or the dispatcher holds both pools, and
+Astra one connection more to listen: two of each stay below PostgreSQL's usual 100."""
 POOL_WAIT_SECONDS = 5
 CONNECT_SECONDS = 3
 STATEMENT_TIMEOUT_MS = 10_000
@@ -41,7 +43,7 @@ class DatabaseUnavailable(Unavailable):
     reason = "DATABASE_UNAVAILABLE"
 
     def __init__(self) -> None:
-        super().__init__("The record cannot be reached. Try again shortly; nothing was changed.")
+        super().__init__("The record cannot be reached. Try again shortly.")
 
 
 class StatementFailed(Exception):
@@ -102,27 +104,71 @@ class Asked:
         return Result(rows, self._cursor.rowcount)
 
 
+class _Pool:
+    """Connections, the one used last first: it has the most statements prepared. Fails at once when
+    PostgreSQL is away, where others would wait for it."""
+
+    def __init__(self, url: str, application: str, size: int) -> None:
+        self._url = url
+        self._application = application
+        self._idle: list[psycopg.AsyncConnection[Any]] = []
+        self._places = asyncio.Semaphore(size)
+        self._closed = False
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+        """One connection for the block. When PostgreSQL closed it, the idle ones are closed too."""
+        try:
+            async with asyncio.timeout(POOL_WAIT_SECONDS):
+                await self._places.acquire()
+        except TimeoutError:
+            raise DatabaseUnavailable from None
+        try:
+            connection = self._idle.pop() if self._idle else await self._connect()
+            try:
+                yield connection
+            finally:
+                await self._take_back(connection)
+        finally:
+            self._places.release()
+
+    async def _connect(self) -> psycopg.AsyncConnection[Any]:
+        return await psycopg.AsyncConnection.connect(
+            self._url,
+            autocommit=True,  # transactions are begun by name
+            application_name=self._application,
+            connect_timeout=CONNECT_SECONDS,
+            # What nobody waits for any more ends by itself, and gives up its locks.
+            options=f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c client_connection_check_interval=1s",
+            prepare_threshold=PREPARED_AFTER,
+            row_factory=namedtuple_row,
+            context=_CONTEXT,
+        )
+
+    async def _take_back(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        if connection.info.transaction_status == TransactionStatus.IDLE and not self._closed:
+            self._idle.append(connection)
+            return
+        lost = connection.closed
+        await connection.close()
+        if lost:
+            await self._close_idle()
+
+    async def close(self) -> None:
+        """Close the idle connections now and each of the others when it comes back."""
+        self._closed = True
+        await self._close_idle()
+
+    async def _close_idle(self) -> None:
+        while self._idle:
+            await self._idle.pop().close()
+
+
 class Database:
     """A pool of connections as one role. Methods raise DatabaseUnavailable while PostgreSQL is away."""
 
-    def __init__(self, url: str, *, application: str) -> None:
-        self._engine: AsyncEngine = create_async_engine(
-            url.replace("postgresql://", "postgresql+psycopg://", 1),
-            pool_size=POOL_SIZE,
-            max_overflow=0,
-            pool_timeout=POOL_WAIT_SECONDS,
-            pool_use_lifo=True,  # the connection used last has the most statements prepared
-            pool_reset_on_return=None,  # a transaction ends before its connection goes back
-            connect_args={
-                "autocommit": True,  # transactions are begun by name
-                "application_name": application,
-                "connect_timeout": CONNECT_SECONDS,
-                "options": f"-c statement_timeout={STATEMENT_TIMEOUT_MS}",
-                "prepare_threshold": PREPARED_AFTER,
-                "row_factory": namedtuple_row,
-                "context": _CONTEXT,
-            },
-        )
+    def __init__(self, url: str, *, application: str, size: int = POOL_SIZE) -> None:
+        self._pool = _Pool(url, application, size)
 
     @asynccontextmanager
     async def tenant(self, tenant_id: str) -> AsyncIterator[Transaction]:
@@ -136,31 +182,15 @@ class Database:
         """A transaction without a tenant: for the relay role, and tables that have none."""
         try:
             async with (
-                self._connection() as connection,
+                self._pool.connection() as connection,
                 connection.pipeline() as pipeline,
                 connection.transaction(),
             ):
                 yield Transaction(connection, pipeline)
-        except (psycopg.InterfaceError, psycopg.OperationalError, PoolTimeout) as error:
+        except (psycopg.InterfaceError, psycopg.OperationalError) as error:
             raise DatabaseUnavailable from error
         except psycopg.Error as error:
             raise StatementFailed(error).with_traceback(error.__traceback__) from None
-
-    @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
-        """One connection out of the pool. When PostgreSQL closed it, the idle others are replaced too."""
-        pooled = await self._engine.raw_connection()
-        connection: Any = pooled.driver_connection
-        try:
-            yield connection
-        finally:
-            if connection.info.transaction_status == TransactionStatus.IDLE:
-                pooled.close()
-            else:
-                lost = connection.closed
-                pooled.invalidate()
-                if lost:
-                    await self._engine.dispose()
 
     async def ping(self) -> None:
         """Raise unless PostgreSQL answers."""
@@ -185,7 +215,7 @@ class Database:
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._engine.dispose()
+        await self._pool.close()
 
 
 _SET_TENANT = text("SELECT set_config('app.tenant_id', :tenant_id, true)")

@@ -25,7 +25,7 @@ from aucert.tools.v1.catch_up_service_pb2_grpc import CatchUpServiceStub
 from aucert.tools.v1.drive_changes_service_pb2_grpc import DriveChangesServiceStub
 from aucert.tools.v1.thread_service_pb2_grpc import ThreadServiceStub
 from services.common.channels import connect
-from services.common.database import Database
+from services.common.database import POOL_SIZE, RELAY_POOL_SIZE, Database
 from services.common.identity import RemoteAuthenticator
 from services.common.logs import configure_logs
 from services.common.process import run_until_signal
@@ -72,8 +72,8 @@ async def running(
     Temporal, models and tools may be away: webhooks are kept all the same and handled later.
     """
     async with AsyncExitStack() as stack:
-        service = _database(stack, settings.database_url, "dispatcher")
-        relay_role = _database(stack, settings.relay_database_url, "dispatcher-relay")
+        service = _database(stack, settings.database_url, "dispatcher", POOL_SIZE)
+        relay_role = _database(stack, settings.relay_database_url, "dispatcher-relay", RELAY_POOL_SIZE)
         await service.refuse_powerful_role()
         astra = _channel(stack, settings, settings.astra_address)
         temporal = await _temporal(settings)
@@ -203,8 +203,8 @@ def _build(
     )
 
 
-def _database(stack: AsyncExitStack, url: SecretStr, application: str) -> Database:
-    database = Database(url.get_secret_value(), application=application)
+def _database(stack: AsyncExitStack, url: SecretStr, application: str, size: int) -> Database:
+    database = Database(url.get_secret_value(), application=application, size=size)
     stack.push_async_callback(database.close)
     return database
 

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 
 from anthropic.types import (
     InputJSONDelta,
-    MessageDeltaUsage,
     RawContentBlockDelta,
     RawMessageStreamEvent,
     RedactedThinkingBlock,
@@ -20,7 +19,6 @@ from anthropic.types import (
     ThinkingBlock,
     ThinkingDelta,
     ToolUseBlock,
-    Usage,
 )
 
 from aucert.models.v1.message_pb2 import Part
@@ -39,6 +37,7 @@ from services.models.domain import Capability, ModelEntry, TokenCount
 from services.models.draft import Draft
 from services.models.errors import ModelContextExceeded
 from services.models.provider import Delta, Generation
+from services.models.tokens import counted
 
 CACHE_POINT: Json = {"cache_control": {"type": "ephemeral"}}
 _CONTEXT_EXCEEDED = "model_context_window_exceeded"
@@ -123,20 +122,23 @@ class EventFold:
         self._tokens: TokenCount | None = None
 
     def add(self, event: RawMessageStreamEvent) -> Sequence[Delta]:
-        """Take in the next event. Raises ModelUnavailable when it exceeds all bounds."""
+        """Take in the next event. Raises ModelUnavailable when it exceeds all bounds or makes no sense."""
+        with self._draft.making_sense():
+            return list(self._read(event))
+
+    def _read(self, event: RawMessageStreamEvent) -> Iterator[Delta]:
         match event.type:
             case "message_start":
-                self._tokens = _tokens(event.message.usage, TokenCount())
+                self._tokens = _tokens(getattr(event.message, "usage", None), None)
             case "content_block_start":
-                return list(self._begin(event.index, event.content_block))
+                yield from self._begin(event.index, event.content_block)
             case "content_block_delta":
-                return list(self._add(event.index, event.delta))
+                yield from self._add(event.index, event.delta)
             case "message_delta":
                 self._stop_reason = event.delta.stop_reason or self._stop_reason
-                self._tokens = _tokens(event.usage, self._tokens or TokenCount())
+                self._tokens = _tokens(getattr(event, "usage", None), self._tokens)
             case _:  # content_block_stop and message_stop tell nothing new
-                pass
-        return ()
+                return
 
     def _begin(self, place: int, block: object) -> Iterator[Delta]:
         match block:
@@ -173,19 +175,25 @@ class EventFold:
             raise self._draft.cut_off()
         if self._stop_reason == _CONTEXT_EXCEEDED:
             raise ModelContextExceeded(f"The conversation no longer fits {self._entry.alias}.")
-        reason = _FINISH_REASONS.get(self._stop_reason, FINISH_REASON_STOP)
-        return self._draft.finish(reason, self._tokens, waited_seconds=waited_seconds)
+        with self._draft.making_sense():
+            reason = _FINISH_REASONS.get(self._stop_reason, FINISH_REASON_STOP)
+            return self._draft.finish(reason, self._tokens, waited_seconds=waited_seconds)
 
 
-def _tokens(usage: Usage | MessageDeltaUsage, so_far: TokenCount) -> TokenCount:
+def _tokens(usage: object, so_far: TokenCount | None) -> TokenCount | None:
     """Counts are cumulative; the last event may leave out what the first one said."""
 
-    def latest(count: int | None, before: int) -> int:
+    def latest(name: str, before: int | None) -> int | None:
+        count = counted(getattr(usage, name, None))
         return before if count is None else count
 
+    read = latest("input_tokens", so_far and so_far.input)
+    written = latest("output_tokens", so_far and so_far.output)
+    if read is None or written is None:
+        return None
     return TokenCount(
-        input=latest(usage.input_tokens, so_far.input),
-        output=latest(usage.output_tokens, so_far.output),
-        cache_read=latest(usage.cache_read_input_tokens, so_far.cache_read),
-        cache_write=latest(usage.cache_creation_input_tokens, so_far.cache_write),
+        input=read,
+        output=written,
+        cache_read=latest("cache_read_input_tokens", so_far and so_far.cache_read) or 0,
+        cache_write=latest("cache_creation_input_tokens", so_far and so_far.cache_write) or 0,
     )

@@ -27,6 +27,7 @@ from services.models.domain import Capability, ModelEntry, TokenCount
 from services.models.draft import Draft
 from services.models.errors import ModelContextExceeded
 from services.models.provider import Delta, Generation
+from services.models.tokens import counted
 
 CACHE_POINT: Json = {"cachePoint": {"type": "default"}}
 _CONTEXT_EXCEEDED = "model_context_window_exceeded"
@@ -116,21 +117,24 @@ class EventFold:
         self._tokens: TokenCount | None = None
 
     def add(self, event: Mapping[str, Any]) -> Sequence[Delta]:
-        """Take in the next event. Raises ModelUnavailable when it exceeds all bounds."""
+        """Take in the next event. Raises ModelUnavailable when it exceeds all bounds or makes no sense."""
+        with self._draft.making_sense():
+            return list(self._read(event))
+
+    def _read(self, event: Mapping[str, Any]) -> Iterator[Delta]:
         for kind, content in event.items():
             match kind:
                 case "contentBlockStart":
-                    if use := content["start"].get("toolUse"):
-                        return self._draft.add_call(content["contentBlockIndex"], name=use["name"])
+                    if use := (content.get("start") or {}).get("toolUse"):
+                        yield from self._draft.add_call(content["contentBlockIndex"], name=use["name"])
                 case "contentBlockDelta":
-                    return list(self._add(content["contentBlockIndex"], content["delta"]))
+                    yield from self._add(content["contentBlockIndex"], content["delta"])
                 case "messageStop":
                     self._stop_reason = content["stopReason"]
                 case "metadata":
-                    self._tokens = _tokens(content["usage"])
+                    self._tokens = _tokens(content.get("usage") or {}) or self._tokens
                 case _:  # messageStart and contentBlockStop tell nothing new
                     pass
-        return ()
 
     def _add(self, place: int, delta: Mapping[str, Any]) -> Iterator[Delta]:
         if "text" in delta:
@@ -155,14 +159,18 @@ class EventFold:
             raise self._draft.cut_off()
         if self._stop_reason == _CONTEXT_EXCEEDED:
             raise ModelContextExceeded(f"The conversation no longer fits {self._entry.alias}.")
-        reason = _FINISH_REASONS.get(self._stop_reason, FINISH_REASON_STOP)
-        return self._draft.finish(reason, self._tokens, waited_seconds=waited_seconds)
+        with self._draft.making_sense():
+            reason = _FINISH_REASONS.get(self._stop_reason, FINISH_REASON_STOP)
+            return self._draft.finish(reason, self._tokens, waited_seconds=waited_seconds)
 
 
-def _tokens(usage: Mapping[str, int]) -> TokenCount:
+def _tokens(usage: Mapping[str, object]) -> TokenCount | None:
+    read, written = counted(usage.get("inputTokens")), counted(usage.get("outputTokens"))
+    if read is None or written is None:
+        return None
     return TokenCount(
-        input=usage["inputTokens"],
-        output=usage["outputTokens"],
-        cache_read=usage.get("cacheReadInputTokens", 0),
-        cache_write=usage.get("cacheWriteInputTokens", 0),
+        input=read,
+        output=written,
+        cache_read=counted(usage.get("cacheReadInputTokens")) or 0,
+        cache_write=counted(usage.get("cacheWriteInputTokens")) or 0,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from aucert.models.v1.message_pb2 import ROLE_ASSISTANT, Message, Part, ToolCall
@@ -22,6 +23,10 @@ from services.models.tokens import estimate
 TOOL_CALLS_MAX = 128
 CHARS_MAX = 4_000_000
 """More than any model writes in one call, and less than a message of ours may hold."""
+PLACE_MAX = 2**31 - 1
+"""The highest place a message of ours can name."""
+_NO_SENSE = (AttributeError, LookupError, TypeError, ValueError)
+"""What reading a provider's answer raises where it is not of the shape its dialect promises."""
 
 
 @dataclass(slots=True)
@@ -47,7 +52,7 @@ class Draft:
 
     def add_text(self, place: int, text: str) -> Sequence[Delta]:
         """Add to a block of text."""
-        self._count(text)
+        self._check(place, text)
         if not text:
             return ()
         self._thinking = None
@@ -56,7 +61,7 @@ class Draft:
 
     def add_call(self, place: int, *, name: str = "", arguments: str = "") -> Sequence[Delta]:
         """Add to a tool call; the first name it is given is its name."""
-        self._count(arguments)
+        self._check(place, name, arguments)
         self._thinking = None
         if place not in self._calls and len(self._calls) >= TOOL_CALLS_MAX:
             raise ModelUnavailable(f"The model asked for more than {TOOL_CALLS_MAX} tools at once.")
@@ -70,7 +75,7 @@ class Draft:
         self, place: int, *, text: str = "", signature: str = "", redacted: str = ""
     ) -> Sequence[Delta]:
         """Add to a block of reasoning; only its beginning is passed on."""
-        self._count(text, signature, redacted)
+        self._check(place, text, signature, redacted)
         block = self._thoughts.get(place, Reasoning())
         self._thoughts[place] = replace(
             block,
@@ -89,6 +94,14 @@ class Draft:
         if reason in (FINISH_REASON_STOP, FINISH_REASON_TOOL_CALLS):  # not every provider tells them apart
             reason = FINISH_REASON_TOOL_CALLS if self._calls else FINISH_REASON_STOP
         return Generation(message, reason, tokens or estimate(self._request, message), waited_seconds)
+
+    @contextmanager
+    def making_sense(self) -> Iterator[None]:
+        """Raise ModelUnavailable where what the provider sent cannot be read."""
+        try:
+            yield
+        except _NO_SENSE:
+            raise ModelUnavailable(f"The answer of {self._entry.alias} makes no sense. Try again.") from None
 
     def cut_off(self) -> ModelUnavailable:
         """What to raise when the stream ended before the model did."""
@@ -111,7 +124,12 @@ class Draft:
                 )
                 calls += 1
 
-    def _count(self, *texts: str) -> None:
+    def _check(self, place: int, *texts: str) -> None:
+        """No SDK checks what it parses, so a type says only what a provider should have sent."""
+        if not isinstance(place, int) or place > PLACE_MAX:  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError("a block without a place")
+        for text in texts:
+            text.encode()  # what is no text cannot be, nor can half a character, which no message takes
         self._chars += sum(map(len, texts))
         if self._chars > CHARS_MAX:
             raise ModelUnavailable(f"The model wrote more than {CHARS_MAX} characters in one turn.")

@@ -11,8 +11,7 @@ import json
 from collections.abc import Iterator, Sequence
 
 from openai.types.chat import ChatCompletionChunk
-from openai.types.chat.chat_completion_chunk import Choice
-from openai.types.completion_usage import CompletionUsage
+from openai.types.chat.chat_completion_chunk import Choice, ChoiceDeltaToolCall
 
 from aucert.models.v1.message_pb2 import ROLE_ASSISTANT, ROLE_TOOL, Message
 from aucert.models.v1.model_service_pb2 import (
@@ -29,6 +28,7 @@ from services.models.dialogue import Json
 from services.models.domain import Capability, Dialect, ModelEntry, TokenCount
 from services.models.draft import Draft
 from services.models.provider import Delta, Generation
+from services.models.tokens import counted
 
 _FINISH_REASONS = {
     "stop": FINISH_REASON_STOP,
@@ -115,12 +115,18 @@ class StreamFold:
     def __init__(self, request: GenerateRequest, entry: ModelEntry) -> None:
         self._draft = Draft(request, entry)
         self._finish_reason = ""
-        self._usage: CompletionUsage | None = None
+        self._tokens: TokenCount | None = None
+        self._begun: dict[int, tuple[int, str]] = {}
+        """Place and id of the call last begun at each index."""
+        self._taken: set[int] = set()
 
     def add(self, chunk: ChatCompletionChunk) -> Sequence[Delta]:
         """Take in the next chunk. Raises ModelUnavailable when it makes no sense."""
-        self._usage = chunk.usage or self._usage
-        return [piece for choice in chunk.choices or () if choice.index == 0 for piece in self._add(choice)]
+        with self._draft.making_sense():
+            self._tokens = _tokens(chunk.usage) or self._tokens
+            return [
+                piece for choice in chunk.choices or () if choice.index == 0 for piece in self._add(choice)
+            ]
 
     def _add(self, choice: Choice) -> Iterator[Delta]:
         self._finish_reason = choice.finish_reason or self._finish_reason
@@ -136,21 +142,38 @@ class StreamFold:
         for call in delta.tool_calls or ():
             function = call.function
             yield from self._draft.add_call(
-                call.index,
+                self._place(call),
                 name=(function and function.name) or "",
                 arguments=(function and function.arguments) or "",
             )
+
+    def _place(self, call: ChoiceDeltaToolCall) -> int:
+        """A call's index, unless the server began another call there: some number all of them 0, or none."""
+        index, told = getattr(call, "index", None) or 0, call.id or ""
+        place, begun = self._begun.get(index, (index, ""))
+        # An id alone begins nothing: some servers make up a new one for each piece.
+        another = told and begun and told != begun and call.function and call.function.name
+        if another or index not in self._begun:
+            place = index if index not in self._taken else max(self._taken) + 1
+            self._taken.add(place)
+            begun = ""
+        self._begun[index] = place, begun or told
+        return place
 
     def finish(self, *, waited_seconds: float) -> Generation:
         """The whole message. Raises ModelUnavailable when the stream ended before the model did."""
         if not self._finish_reason:
             raise self._draft.cut_off()
-        reason = _FINISH_REASONS.get(self._finish_reason, FINISH_REASON_STOP)
-        tokens = _tokens(self._usage) if self._usage else None
-        return self._draft.finish(reason, tokens, waited_seconds=waited_seconds)
+        with self._draft.making_sense():
+            reason = _FINISH_REASONS.get(self._finish_reason, FINISH_REASON_STOP)
+            return self._draft.finish(reason, self._tokens, waited_seconds=waited_seconds)
 
 
-def _tokens(usage: CompletionUsage) -> TokenCount:
-    details = usage.prompt_tokens_details
-    cached = min((details and details.cached_tokens) or 0, usage.prompt_tokens)
-    return TokenCount(input=usage.prompt_tokens - cached, output=usage.completion_tokens, cache_read=cached)
+def _tokens(usage: object) -> TokenCount | None:
+    read = counted(getattr(usage, "prompt_tokens", None))
+    written = counted(getattr(usage, "completion_tokens", None))
+    if read is None or written is None:
+        return None
+    details = getattr(usage, "prompt_tokens_details", None)
+    cached = min(counted(getattr(details, "cached_tokens", None)) or 0, read)
+    return TokenCount(input=read - cached, output=written, cache_read=cached)

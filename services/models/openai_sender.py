@@ -82,8 +82,8 @@ def to_error(error: Exception, entry: ModelEntry) -> ServiceError:
     if not isinstance(error, APIError) or isinstance(error, APIConnectionError):
         return ModelUnavailable(f"The provider of {entry.alias} cannot be reached, or broke off. Try again.")
     # Some servers repeat the status as the code, and put the code into the type.
-    repeated = re.fullmatch(r"[45]\d\d", error.code or "")
-    code = (error.type if repeated else error.code or error.type) or ""
+    repeated = re.fullmatch(r"[45]\d\d", str(error.code or ""))
+    code = str((error.type if repeated else error.code or error.type) or "")
     status, headers = int(repeated[0]) if repeated else IN_STREAM_STATUS, Headers()
     if isinstance(error, APIStatusError):
         status, headers = error.status_code, error.response.headers

@@ -7,6 +7,8 @@ from aucert.models.v1.model_service_pb2 import GenerateRequest
 from services.models.domain import TokenCount
 
 BYTES_PER_TOKEN = 4
+COUNT_MAX = 2**31 - 1
+"""More tokens than any call has."""
 
 
 def estimate(request: GenerateRequest, answer: Message) -> TokenCount:
@@ -31,3 +33,8 @@ def _size_bytes(message: Message) -> int:
 
 def _tokens(size_bytes: int) -> int:
     return -(-size_bytes // BYTES_PER_TOKEN)
+
+
+def counted(tokens: object) -> int | None:
+    """A count as a provider sent it; None where it sent none, or no number that counts anything."""
+    return tokens if isinstance(tokens, int) and 0 <= tokens <= COUNT_MAX else None

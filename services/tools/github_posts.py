@@ -13,12 +13,15 @@ from aucert.common.v1.thread_pb2 import (
 )
 from aucert.tools.v1.thread_service_pb2 import FetchThreadRequest, FetchThreadResponse
 from services.tools.github_client import GitHubClient
+from services.tools.github_text import harmless
 from services.tools.poster import ThreadNotFetched
 from services.tools.threads import Posted, marker, split_markdown
 from services.tools.vendor_errors import VendorUnavailable
 
 BODY_CHARS_MAX = 65_536
 TEXT_CHARS_MAX = BODY_CHARS_MAX - 64  # room for the marker, which is 55 characters with its blank line
+GROWING_CHARS_MAX = TEXT_CHARS_MAX * 2 // 3
+"""A text of nothing but mentions grows by half when it is made harmless."""
 PAGE_SIZE = 100
 PAGES_MAX = 30
 CLOCK_SKEW = timedelta(minutes=2)
@@ -32,8 +35,10 @@ class GitHubPosts:
         self._github = github
 
     def parts(self, text: str) -> list[str]:
-        """GitHub reads Markdown as it is."""
-        return [part.text for part in split_markdown(text, TEXT_CHARS_MAX)]
+        """GitHub reads Markdown as it is; nobody is mentioned, for a post does not tell who asked."""
+        parts = _harmless_parts(text, TEXT_CHARS_MAX)
+        fit = all(len(part) <= TEXT_CHARS_MAX for part in parts)
+        return parts if fit else _harmless_parts(text, GROWING_CHARS_MAX)
 
     async def post(self, address: ThreadAddress, post: ThreadPost) -> Posted:
         """Post once. After VendorUnavailable it may be there or not: look before posting again."""
@@ -86,6 +91,10 @@ class GitHubPosts:
         """GitHub's webhooks bring the whole of what is asked."""
         del request
         raise ThreadNotFetched
+
+
+def _harmless_parts(text: str, chars_max: int) -> list[str]:
+    return [harmless(part.text) for part in split_markdown(text, chars_max)]
 
 
 def _comments(thread: GitHubThread) -> str:

@@ -2,12 +2,15 @@
 
 What people wrote is shown to the model behind "> ", line by line, so that no comment can pass for another or
 for a tool's own words. What a model writes mentions nobody but the person who asked: other mentions keep
-their look and lose their effect. Code stays as it is in both directions.
+their look and lose their effect. Code stays as it is in both directions; what might not be code to GitHub is
+taken for none.
 """
 
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Iterator
 
 from services.tools.threads import LINE, next_fence
@@ -17,8 +20,13 @@ LINE_CHARS_MAX = 1_000
 INVISIBLE = "\N{ZERO WIDTH SPACE}"
 _OURS = re.compile(r"<!--\s*astra:.*?-->", re.DOTALL)
 _OPENED = re.compile(r"(<!--\s*astra)(?=:)")
-_CODE = re.compile(r"(?P<ticks>`+).+?(?P=ticks)")
-_MENTION = re.compile(r"(?<![A-Za-z0-9_])@(?=[A-Za-z0-9])(?P<name>[A-Za-z0-9-]{1,39}(?:/[A-Za-z0-9._-]+)?)")
+_BACKTICKS = re.compile(r"`+")
+_ESCAPED_OR_BACKTICKS = re.compile(r"\\.|`+")
+_TAG = re.compile(r"<[A-Za-z/!?]")
+_AT = re.compile(r"&(?:#0*64|#[xX]0*40|commat);")
+_MENTION = re.compile(
+    r"(?<![A-Za-z0-9])@(?=[A-Za-z0-9&])(?P<name>[A-Za-z0-9_-]*(?:/[A-Za-z0-9._-]+)?)(?P<more>[&\\]?)"
+)
 
 
 def effect_marker(effect_id: str) -> str:
@@ -34,9 +42,17 @@ def with_marker(text: str, effect_id: str) -> str:
 def harmless(text: str, *, may_mention: str = "") -> str:
     """A model's Markdown without effects it should not have. `may_mention`: the one login that is pinged."""
     text = _OPENED.sub(rf"\1{INVISIBLE}", text)
-    return "".join(
-        line if in_code else _outside_code(line, may_mention.lower()) for line, in_code in _lines(text)
-    )
+    kept: list[str] = []
+    certain = True
+    for line, in_code in _lines(text):
+        certain = certain or not line.strip()
+        if in_code and certain:
+            kept.append(line)
+            continue
+        codes, closed = _inline_code(line) if certain else ([], False)
+        kept.append(_outside_code(line, codes, may_mention.lower()))
+        certain = closed or not line.strip()
+    return "".join(kept)
 
 
 def quoted(text: str | None) -> list[str]:
@@ -64,17 +80,52 @@ def _lines(text: str) -> Iterator[tuple[str, bool]]:
         yield line, was_open or bool(fence)
 
 
-def _outside_code(line: str, may_mention: str) -> str:
+def _inline_code(line: str) -> tuple[list[tuple[int, int]], bool]:
+    """Where a line is code, and whether nothing in it reaches into the next lines of its paragraph.
+
+    Inline code ends at the next run of as many backticks as it began with; without one it is none. Behind a
+    tag nothing is certain, and a bar may end the cell of a table.
+    """
+    runs: defaultdict[int, list[int]] = defaultdict(list)
+    for run in _BACKTICKS.finditer(line):
+        runs[len(run[0])].append(run.start())
+    codes: list[tuple[int, int]] = []
+    closed, read_to = True, 0
+    while found := _ESCAPED_OR_BACKTICKS.search(line, read_to):
+        begin, read_to = found.start(), found.end()
+        if found[0][0] == "\\":
+            continue
+        same = runs[read_to - begin]
+        place = bisect_left(same, read_to)
+        if place == len(same):
+            closed = False
+            continue
+        end = same[place] + read_to - begin
+        codes.append((begin, end))
+        read_to = end
+    tag = next((each.start() for each in _TAG.finditer(line) if not _within(each.start(), codes)), None)
+    if tag is not None:
+        codes, closed = [each for each in codes if each[1] <= tag], False
+    return [(begin, end) for begin, end in codes if "|" not in line[begin:end]], closed
+
+
+def _within(place: int, spans: list[tuple[int, int]]) -> bool:
+    before = bisect_left(spans, (place,)) - 1
+    return before >= 0 and place < spans[before][1]
+
+
+def _outside_code(line: str, codes: list[tuple[int, int]], may_mention: str) -> str:
     parts: list[str] = []
-    end = 0
-    for code in _CODE.finditer(line):
-        parts += [_quiet(line[end : code.start()], may_mention), code[0]]
-        end = code.end()
-    return "".join([*parts, _quiet(line[end:], may_mention)])
+    read_to = 0
+    for begin, end in codes:
+        parts += [_quiet(line[read_to:begin], may_mention), line[begin:end]]
+        read_to = end
+    return "".join([*parts, _quiet(line[read_to:], may_mention)])
 
 
 def _quiet(text: str, may_mention: str) -> str:
     def silenced(found: re.Match[str]) -> str:
-        return found[0] if found["name"].lower() == may_mention else f"@{INVISIBLE}{found['name']}"
+        allowed = found["name"].lower() == may_mention and not found["more"]
+        return found[0] if allowed else f"@{INVISIBLE}{found[0][1:]}"
 
-    return _MENTION.sub(silenced, text)
+    return _MENTION.sub(silenced, _AT.sub(f"@{INVISIBLE}", text))

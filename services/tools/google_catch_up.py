@@ -16,10 +16,10 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from aucert.tools.v1.catch_up_service_pb2 import ScanContainerRequest, ScanContainerResponse
-from services.tools.google_client import GoogleClient, is_refusal
+from services.tools.google_client import REASON_FIELD, GoogleClient, is_refusal
 from services.tools.google_comments import Act, FileActs, GoogleComments
 from services.tools.google_files import DriveFiles
-from services.tools.vendor_errors import VendorRefused
+from services.tools.vendor_errors import VendorRefused, VendorTooLong, VendorUnavailable
 
 FIRST_LOOK_BACK = timedelta(hours=1)
 """A file's first notification comes after the comment it is about."""
@@ -29,7 +29,9 @@ DELIVERIES_MAX = 500
 LOG_PAGE_SIZE = 50
 FILES_AT_ONCE = 8
 LOG = "changes"
-NOT_READ = (400, 403, 404)
+NOT_READ = (400, 404)
+NOT_ALLOWED = frozenset({"insufficientFilePermissions", "forbidden", "notFound"})
+"""Reasons of a 403 that are about the file; others are about us, or unknown, and may pass."""
 
 log = structlog.get_logger()
 
@@ -39,7 +41,7 @@ class Cursor:
     """Comments older than `since` are known. The others are where in a pass over the container we are.
 
     `newest`: the latest change seen in this pass. `page`, `log`: Drive's tokens. `told`: acts of this page
-    that were told already, because they were more than one answer holds.
+    that were told already, because they were more than one answer holds. `begun`: when the pass began.
     """
 
     since: str
@@ -47,6 +49,7 @@ class Cursor:
     page: str = ""
     log: str = ""
     told: int = 0
+    begun: str = ""
 
     @classmethod
     def read(cls, text: str) -> Cursor:
@@ -80,6 +83,7 @@ class GoogleDriveCatcher:
         """One page of the container's files, and of their acts what one answer holds."""
         kind, _, key = request.container.partition(":")[2].partition("/")
         at = Cursor.read(request.cursor) if request.cursor else await self._begin(kind, key)
+        at = replace(at, begun=at.begun or _begun(at))
         files = await self._page(kind, key, at)
         since = datetime.fromisoformat(at.since) - OVERLAP
         threads = {(each.google_drive.file_id, each.google_drive.comment_id) for each in request.threads}
@@ -156,9 +160,14 @@ class GoogleDriveCatcher:
             async with at_once:
                 try:
                     return await self._comments.since(file_id, since, threads)
+                except VendorTooLong:
+                    log.warning("file_too_long", file_id=file_id)  # the others are read all the same
+                    return FileActs([], None)
                 except VendorRefused as refused:
                     # Gone, closed to us, or of a kind that has no comments: nobody can ask anything there.
-                    if not any(is_refusal(refused, status) for status in NOT_READ):
+                    if is_refusal(refused, 403) and refused.metadata[REASON_FIELD] not in NOT_ALLOWED:
+                        raise VendorUnavailable(str(refused), metadata=refused.metadata) from None
+                    if not any(is_refusal(refused, status) for status in (*NOT_READ, 403)):
                         raise
                     log.warning("file_left_out", file_id=file_id, **refused.metadata)
                     return FileActs([], None)
@@ -173,5 +182,12 @@ def _onward(at: Cursor, files: _Files, found: Sequence[FileActs], acts: Sequence
     seen = [each.newest.isoformat() for each in found if each.newest is not None]
     newest = max([at.newest, *seen])
     if files.next_page or files.log_goes_on:
-        return Cursor(at.since, newest=newest, page=files.next_page, log=files.log), True
-    return Cursor(max(at.since, newest), log=files.log), False
+        following = replace(at, newest=newest, page=files.next_page, log=files.log, told=0)
+        return following, True
+    # What was written to a file of this pass after it was read is no older than the pass.
+    return Cursor(max(at.since, min(newest, at.begun)), log=files.log), False
+
+
+def _begun(at: Cursor) -> str:
+    """Now, unless the cursor is within a pass whose beginning was not written down."""
+    return at.since if at.page or at.newest or at.told else datetime.now(UTC).isoformat()

@@ -19,10 +19,10 @@ from typing import Any, cast
 import aiohttp
 from pydantic import SecretStr
 
+from services.tools.bounded import bounded
 from services.tools.vendor_errors import SourceOff, VendorRateLimited, VendorRefused, VendorUnavailable
 
 TIMEOUT_SECONDS = 15.0
-ANSWER_BYTES_MAX = 16 * 1024 * 1024
 RATE_LIMIT_MAX = timedelta(hours=1)
 RATE_LIMIT_UNTOLD = timedelta(seconds=30)
 TOKEN_SECONDS = 300.0
@@ -30,7 +30,11 @@ TOKEN_SECONDS = 300.0
 TOKEN_MARGIN_SECONDS = 60.0
 KEYS_SECONDS_MAX = 24 * 3600.0
 REASON_FIELD = "google_reason"
-_RATE_LIMITED = frozenset({"rateLimitExceeded", "userRateLimitExceeded"})
+_RATE_LIMITED = frozenset(
+    {"rateLimitExceeded", "userRateLimitExceeded", "dailyLimitExceeded", "quotaExceeded"}
+)
+_NOT_SET_UP = "accessNotConfigured"
+"""The project behind our client has the API switched off, or not yet on: nothing about what was asked."""
 _SIGN_IN_LATER = frozenset({"internal_failure", "server_error", "temporarily_unavailable"})
 Json = Any
 
@@ -173,11 +177,7 @@ def is_refusal(error: VendorRefused, status: int) -> bool:
 
 async def _parsed(response: aiohttp.ClientResponse) -> Json:
     """The answer as JSON; None for an empty one and for what is no JSON."""
-    body = bytearray()
-    async for chunk in response.content.iter_any():
-        body += chunk
-        if len(body) > ANSWER_BYTES_MAX:
-            raise VendorUnavailable("Google's answer is too large to be read.")
+    body = await bounded(response, "Google")
     try:
         return json.loads(body)
     except (ValueError, RecursionError):
@@ -190,7 +190,7 @@ def _refusal(answer: Answer) -> VendorUnavailable | VendorRefused | VendorRateLi
         return VendorRateLimited("Google asks to slow down.", retry_after=_delay(answer.headers))
     metadata = {"http_status": str(answer.status), REASON_FIELD: reason}
     # 401: the token outlived its time or was revoked; the next call makes a new one.
-    if answer.status >= 500 or answer.status in (401, 408):
+    if answer.status >= 500 or answer.status in (401, 408) or reason == _NOT_SET_UP:
         return VendorUnavailable(f"Google answered {answer.status}. Try again.", metadata=metadata)
     return VendorRefused(f"Google refused with {answer.status} {reason}".rstrip() + ".", metadata=metadata)
 

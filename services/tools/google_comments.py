@@ -16,7 +16,7 @@ from datetime import datetime
 from aucert.tools.v1.catch_up_service_pb2 import MissedDelivery
 from services.tools.google_client import GoogleClient, Json
 from services.tools.google_files import DriveFile, DriveFiles, comment_link
-from services.tools.vendor_errors import VendorUnavailable
+from services.tools.vendor_errors import VendorTooLong
 
 PAGE_SIZE = 100
 PAGES_MAX = 50
@@ -93,7 +93,7 @@ class GoogleComments:
             page_token = str(page.get("nextPageToken") or "")
             if not page_token:
                 return found
-        raise VendorUnavailable("The file has more changed comments than are read at once.")
+        raise VendorTooLong("The file has more changed comments than are read at once.")
 
 
 def _items(comment: Json) -> Iterator[tuple[str, Json]]:

@@ -22,10 +22,10 @@ from urllib.parse import quote, urlsplit
 import aiohttp
 from pydantic import SecretStr
 
+from services.tools.bounded import bounded
 from services.tools.vendor_errors import SourceOff, VendorRateLimited, VendorRefused, VendorUnavailable
 
 TIMEOUT_SECONDS = 10.0
-ANSWER_BYTES_MAX = 16 * 1024 * 1024
 RATE_LIMIT_MAX = timedelta(hours=1)
 RATE_LIMIT_UNTOLD = timedelta(seconds=60)
 KEPT_FOR_POSTS = 10
@@ -127,7 +127,7 @@ class PlaneClient:
             async with self._session.request(
                 method, url, headers=headers, allow_redirects=False, **request
             ) as response:
-                body = await _bounded(response)
+                body = await bounded(response, "Plane")
         except (aiohttp.ClientError, TimeoutError):
             raise VendorUnavailable("Plane cannot be reached. Try again.") from None
         return self._judged(response.status, response.headers, body)
@@ -156,15 +156,6 @@ class PlaneClient:
 def is_gone(refused: VendorRefused) -> bool:
     """Whether Plane refused because the thing is not there, or not for us."""
     return refused.metadata.get("http_status") == "404"
-
-
-async def _bounded(response: aiohttp.ClientResponse) -> bytes:
-    body = bytearray()
-    async for piece in response.content.iter_any():
-        body += piece
-        if len(body) > ANSWER_BYTES_MAX:
-            raise VendorUnavailable("Plane's answer is too long to be read.")
-    return bytes(body)
 
 
 def _parsed(body: bytes) -> Json:

@@ -2,13 +2,15 @@
 
 The row says whether this call wrote it. If it did, the vendor cannot have the post and it is sent at once.
 If an earlier call did and no outcome is on record, that call may have died with its request under way: we
-wait until the vendor must be done with it, look for the post's marker, and only then send.
+wait until the vendor must be done with it, look for the post's marker, and only then send. Before every send
+but the first the ledger is asked again, so that an attempt which was overtaken meanwhile sends nothing more.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aucert.astra.v1.thread_post_pb2 import ThreadPost, ThreadPostKind
@@ -23,6 +25,17 @@ if TYPE_CHECKING:
     from aucert.astra.v1.thread_post_service_pb2_grpc import ThreadPostServiceAsyncStub
 
 SENDS_MAX = 2
+
+
+@dataclass(slots=True)
+class _Sending:
+    """A part on its way. `unclear`: it may be there already. `fresh`: its fence was looked at just now."""
+
+    poster: Poster
+    address: ThreadAddress
+    post: ThreadPost
+    unclear: bool
+    fresh: bool
 
 
 class Posting:
@@ -40,16 +53,38 @@ class Posting:
         Raises the errors of `vendor_errors`; repeating the call is safe and goes on where it stopped.
         """
         poster = poster_of(self._posters, address)
-        begun = await self._ledger.BeginThreadPost(
-            BeginThreadPostRequest(task_run_id=task_run_id, fence=fence, kind=kind, parts=poster.parts(text))
+        asked = BeginThreadPostRequest(
+            task_run_id=task_run_id, fence=fence, kind=kind, parts=poster.parts(text)
         )
+        begun = await self._ledger.BeginThreadPost(asked)
         unsent = [post for post in begun.posts if not post.posted]
         if unsent and not begun.created:
             # Counted from now: when the last request was sent is known to nobody once its sender died.
             await asyncio.sleep(poster.settle_seconds)
+        fresh = begun.created  # the fence was looked at just now
         for post in unsent:
-            await self._finish(post, await _send(poster, address, post, unclear=not begun.created))
+            sending = _Sending(poster, address, post, unclear=not begun.created, fresh=fresh)
+            await self._finish(post, await self._send(asked, sending))
+            fresh = False
         return begun.posts
+
+    async def _send(self, asked: BeginThreadPostRequest, sending: _Sending) -> Posted:
+        """Send one part. Raises the ledger's FENCE_STALE when a newer attempt has taken the run over."""
+        poster, address, post = sending.poster, sending.address, sending.post
+        for _ in range(SENDS_MAX):
+            if sending.unclear and (found := await poster.find(address, post)):
+                return found
+            if not sending.fresh:
+                await self._ledger.BeginThreadPost(asked)
+            sending.fresh = False
+            try:
+                return await poster.post(address, post)
+            except VendorUnavailable:
+                sending.unclear = True
+                await asyncio.sleep(poster.settle_seconds)
+        if found := await poster.find(address, post):
+            return found
+        raise VendorUnavailable("The vendor did not take the post. Try again later.")
 
     async def _finish(self, post: ThreadPost, posted: Posted) -> None:
         reach(CrashPoint.ANSWER_POSTED_UNRECORDED)
@@ -59,17 +94,3 @@ class Posting:
             )
         )
         post.posted, post.external_id, post.url = True, posted.external_id, posted.url
-
-
-async def _send(poster: Poster, address: ThreadAddress, post: ThreadPost, *, unclear: bool) -> Posted:
-    for _ in range(SENDS_MAX):
-        if unclear and (found := await poster.find(address, post)):
-            return found
-        try:
-            return await poster.post(address, post)
-        except VendorUnavailable:
-            unclear = True
-            await asyncio.sleep(poster.settle_seconds)
-    if found := await poster.find(address, post):
-        return found
-    raise VendorUnavailable("The vendor did not take the post. Try again later.")

@@ -18,6 +18,7 @@ from pydantic import SecretStr
 from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
 
+from services.tools.bounded import bounded
 from services.tools.vendor_errors import SourceOff, VendorRateLimited, VendorRefused, VendorUnavailable
 
 TIMEOUT_SECONDS = 10.0
@@ -58,6 +59,16 @@ class Me:
         """The link Slack itself gives a message, made without asking for each."""
         link = f"{self.url}archives/{channel}/p{ts.replace('.', '')}"
         return link if ts == thread_ts else f"{link}?thread_ts={thread_ts}&cid={channel}"
+
+
+class _Answer(aiohttp.ClientResponse):
+    """One that the SDK cannot read without end."""
+
+    async def read(self) -> bytes:
+        """Read the body once."""
+        if self._body is None:
+            self._body = await bounded(self, "Slack")
+        return self._body
 
 
 class SlackClient:
@@ -122,7 +133,7 @@ class SlackClient:
 
     def _client(self) -> AsyncWebClient:
         """Its connections are ours to keep: by itself the SDK opens one for each call."""
-        self._session = self._session or aiohttp.ClientSession()
+        self._session = self._session or aiohttp.ClientSession(response_class=_Answer)
         return AsyncWebClient(
             token=self._app.bot_token.get_secret_value(),
             base_url=f"{self._app.api_url.rstrip('/')}/",
@@ -151,4 +162,5 @@ def _refusal(response: Json) -> VendorUnavailable | VendorRefused | VendorRateLi
 
 def _delay(headers: Mapping[str, str]) -> timedelta:
     told = headers.get("Retry-After", "")
-    return min(timedelta(seconds=int(told)), RATE_LIMIT_MAX) if told.isdecimal() else RATE_LIMIT_UNTOLD
+    known = told.isascii() and told.isdecimal()
+    return min(timedelta(seconds=int(told[:9])), RATE_LIMIT_MAX) if known else RATE_LIMIT_UNTOLD

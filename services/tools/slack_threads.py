@@ -24,7 +24,7 @@ from aucert.tools.v1.thread_service_pb2 import (
 )
 from services.tools.slack_client import Json, Me, SlackClient, is_refusal
 from services.tools.slack_format import mentions, plain
-from services.tools.vendor_errors import VendorRefused, VendorUnavailable
+from services.tools.vendor_errors import VendorRefused, VendorTooLong
 
 MESSAGES_DEFAULT, MESSAGES_MAX = 20, 100
 PEOPLE_MAX = 20
@@ -44,7 +44,7 @@ class _Talk:
 
 
 class SlackThreads:
-    """Raises the errors of `vendor_errors`; VendorUnavailable also for a thread too long to be read."""
+    """Raises the errors of `vendor_errors`; VendorTooLong for a thread of too many messages."""
 
     def __init__(self, slack: SlackClient) -> None:
         self._slack = slack
@@ -93,7 +93,7 @@ class SlackThreads:
             arguments["cursor"] = (page.get("response_metadata") or {}).get("next_cursor") or ""
             if not arguments["cursor"]:
                 return _Talk([*first, *others], seen - len(others))
-        raise VendorUnavailable("The thread is too long to be read.")
+        raise VendorTooLong("The thread is too long to be read.")
 
     async def _people(self, ids: Sequence[str], me: Me) -> list[Person]:
         found = await asyncio.gather(*(self._person(each, me) for each in ids))

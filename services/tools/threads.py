@@ -88,7 +88,7 @@ def next_fence(line: str, fence: str) -> str:
         return fence
     marks, info = found["marks"], found["info"].strip()
     if not fence:
-        return f"{marks}{info[:INFO_CHARS_MAX]}" if "`" not in info else ""
+        return f"{marks}{info[:INFO_CHARS_MAX]}" if marks[0] == "~" or "`" not in info else ""
     open_marks = _marks(fence)
     closes = marks[0] == open_marks[0] and len(marks) >= len(open_marks) and not info
     return "" if closes else fence

@@ -23,6 +23,10 @@ class VendorRefused(Refused):
     reason = "VENDOR_REFUSED"
 
 
+class VendorTooLong(VendorRefused):
+    """What is there is more than is read at once, and asking again makes it no less."""
+
+
 class SourceOff(Refused):
     """The source has no credentials here."""
 

@@ -31,7 +31,7 @@ from services.worker.costs import Shortage
 from services.worker.endings import Endings, answer_begun
 from services.worker.failures import BUDGET_EXHAUSTED, FENCE_STALE, only_reasons_leave
 from services.worker.pacing import RateLimited
-from services.worker.pauses import Pauses, now_ms
+from services.worker.pauses import Pause, Pauses, now_ms
 from services.worker.run import Attempt
 from services.worker.steps import (
     CLAIM_NEXT,
@@ -102,20 +102,21 @@ class Activities:
                 await self._endings.give_up(run)
 
     async def _attempt(self, run: RunToWork) -> WorkResult:
+        pause = Pause.of(run)
         try:
             with self._stops.watching(run.task_run_id) as stopped:
                 if run.resume_time_ms > now_ms() and await self._waits_on(run.task_run_id):
-                    return WorkResult(Progress.WAIT, run.resume_time_ms, run.pause_expires_ms)
+                    return pause.result(Progress.WAIT, run.resume_time_ms)
                 begun = await self._stubs.runs.BeginAttempt(
                     BeginAttemptRequest(task_run_id=run.task_run_id, worker=self._worker)
                 )
-                return await self._carry_on(begun, stopped, run.pause_expires_ms)
+                return await self._carry_on(begun, stopped, pause)
         except (grpc.aio.AioRpcError, ServiceError) as error:
             failure = error if isinstance(error, ServiceError) else from_rpc(error)
             if failure.reason == FENCE_STALE:
                 # A newer attempt owns the run. If this one is the stalled one, Temporal no longer listens;
                 # if the newer one is, the run is taken back.
-                return WorkResult(Progress.CONTINUE)
+                return pause.result(Progress.CONTINUE)
             raise failure from None
 
     async def _waits_on(self, task_run_id: str) -> bool:
@@ -124,7 +125,7 @@ class Activities:
         return run.status == TASK_RUN_STATUS_WAITING and not run.HasField("stop_requested_time")
 
     async def _carry_on(
-        self, begun: BeginAttemptResponse, stopped: asyncio.Event, pause_expires_ms: int
+        self, begun: BeginAttemptResponse, stopped: asyncio.Event, pause: Pause
     ) -> WorkResult:
         task_run, fence = begun.task_run, begun.fence
         if not fence:
@@ -139,14 +140,14 @@ class Activities:
             elif stopped.is_set():
                 await self._endings.stop(task_run, fence)
             else:
-                return WorkResult(Progress.CONTINUE)
+                return pause.result(Progress.CONTINUE)
         except RateLimited as limited:
-            return await self._pauses.for_a_limit(task_run, fence, limited.delay)
+            return await self._pauses.for_a_limit(task_run, fence, limited.delay, pause)
         except ServiceError as refusal:
             if refusal.reason != BUDGET_EXHAUSTED:
                 raise
             return await self._pauses.for_money(
-                task_run, fence, Shortage.of(refusal.metadata), pause_expires_ms=pause_expires_ms
+                task_run, fence, Shortage.of(refusal.metadata), pause=pause, turns=begun.turns
             )
         return WorkResult(Progress.OVER)
 

@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import re
 
+REOPENED_MAX = 100
+"""Labels taken out of a heading or emphasis that is kept; each time, the text is put together anew."""
 _BRACKETED = r"\[[A-Za-z]{1,4}\d{1,3}(?:\.\d{1,2})?\]"
-_LABEL = rf"{_BRACKETED}(?!\()(?!\[)(?!:\s*\S*//)|{_BRACKETED}(?={_BRACKETED})"  # a Markdown link is none
+_LABEL = (
+    rf"{_BRACKETED}(?!\()(?!\[)(?!:\s*\S{{0,99}}//)|{_BRACKETED}(?={_BRACKETED})"  # a Markdown link is none
+)
 _EMPHASIS = r"\*{1,3}|_{1,3}|`"
 _WRITTEN = re.compile(
     rf"\s*(?:(?P<mark>{_EMPHASIS})(?:{_LABEL}):?(?P=mark)|(?P<kept>(?:#{{1,6}}\s+)?(?:{_EMPHASIS})?)(?:{_LABEL})):?\s*"
@@ -24,6 +28,9 @@ def labelled(text: str, label: str) -> str:
 
 def bare(text: str) -> str:
     """Take off every label at the start, emphasised or repeated, and the white space around the text."""
-    while found := _WRITTEN.match(text):  # each round takes a label off
-        text = (found["kept"] or "") + text[found.end() :]
-    return text.strip()
+    start = reopened = 0
+    while reopened < REOPENED_MAX and (found := _WRITTEN.match(text, start)):  # takes a label off
+        start = found.end()
+        if kept := found["kept"]:
+            text, start, reopened = kept + text[start:], 0, reopened + 1
+    return text[start:].strip()

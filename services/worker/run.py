@@ -55,7 +55,8 @@ class Framing:
 class Attempt:
     """Carries a begun attempt to its answer, turn by turn.
 
-    `leaving` says whether to hand the run back at the next turn boundary.
+    `leaving` says whether to hand the run back at the next turn boundary. The turns it records are added to
+    those of `begun`.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class Attempt:
     ) -> None:
         self._run = begun.task_run
         self._fence = begun.fence
-        self._turns: list[TranscriptTurn] = list(begun.turns)
+        self._turns = begun.turns
         self._limits = Limits.of(begun.task_run, begun.agent.ceilings)
         self._framing = framing
         self._stubs = stubs

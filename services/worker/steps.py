@@ -23,13 +23,15 @@ class Claim:
 class RunToWork:
     """A run to carry on with. `resume_time_ms` (Unix time) is set while it waits: too early, it waits on.
 
-    `pause_expires_ms` (Unix time) is set while it waits for money: when it has waited long enough.
+    `pause_expires_ms` (Unix time) is set once it waited for money: when it has waited long enough.
+    `pause_position`: the last turn on record when it began to. Both count until the model speaks again.
     """
 
     tenant_id: str
     task_run_id: str
     resume_time_ms: int = 0
     pause_expires_ms: int = 0
+    pause_position: int = 0
 
 
 class Progress(StrEnum):
@@ -44,12 +46,13 @@ class Progress(StrEnum):
 class WorkResult:
     """What an activity says of its run. Times are Unix time; `resume_time_ms` is 0 unless the run waits.
 
-    `pause_expires_ms` is given back with the run that waits for money.
+    `pause_expires_ms` and `pause_position` are given back with the run, whatever else it waits for meanwhile.
     """
 
     progress: Progress
     resume_time_ms: int = 0
     pause_expires_ms: int = 0
+    pause_position: int = 0
 
 
 @dataclass(frozen=True)

@@ -119,7 +119,13 @@ class SpecAgentWorkflow:
                 return
             if result.progress is Progress.WAIT:
                 await self._wait(result.resume_time_ms, rings)
-            run = RunToWork(run.tenant_id, run.task_run_id, result.resume_time_ms, result.pause_expires_ms)
+            run = RunToWork(
+                run.tenant_id,
+                run.task_run_id,
+                result.resume_time_ms,
+                result.pause_expires_ms,
+                result.pause_position,
+            )
 
     async def _wait(self, resume_time_ms: int, rings: int) -> None:
         """Wait for the time, or for a ring later than those counted: it may be a stop or a raised cap."""

@@ -104,7 +104,7 @@ async def test_sign_out_takes_the_session_away(browser: Browser) -> None:
 
 async def test_sign_in_leads_nowhere_but_into_the_console(browser: Browser) -> None:
     elsewhere = ["https://evil.example/", "//evil.example/", "/\\evil.example", "javascript:alert(1)"]
-    for goal in (*elsewhere, "/metrics", "/runs/\n"):
+    for goal in (*elsewhere, "/metrics", "/runs/\n", "///runs/x", "///?a", "//["):
         csrf = field(await browser.page("/sign-in"), "csrf")
         assert (303, "/") == place(await browser.post("/sign-in", csrf=csrf, key=API, next=goal)), goal
         csrf = field(await browser.page("/"), "csrf")

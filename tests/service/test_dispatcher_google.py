@@ -217,7 +217,8 @@ async def test_an_event_shows_googles_token_or_is_refused(stage):
     assert ["SIGNATURE_INVALID", "SIGNATURE_INVALID", "DELIVERY_ID_MISSING"] == reasons
 
 
-async def test_without_googles_keys_an_event_shall_come_again(stage):
+async def test_without_googles_keys_an_event_shall_come_again(stage, monkeypatch):
+    monkeypatch.setattr("services.dispatcher.google_keys.FAILED_SECONDS", 0.0)
     stage.world.failing["ListSigningKeys"] = Unavailable("Google is away.", reason="VENDOR_UNAVAILABLE")
     (result,) = await ingest(stage, pushed())
 
@@ -233,6 +234,13 @@ async def test_googles_keys_are_asked_for_once_however_many_events_come(stage):
 
     assert {401} == {each.http_status for each in refused}
     assert 1 == stage.world.keys_asked
+
+
+async def test_a_token_that_is_not_even_meant_for_us_asks_for_no_keys(stage):
+    others = [pushed(aud="https://other.example"), pushed(iss="https://evil.example"), pushed(aud=None)]
+
+    assert {401} == {each.http_status for each in await ingest(stage, *others)}
+    assert 0 == stage.world.keys_asked
 
 
 @pytest.mark.parametrize("path", ["google-drive", "drive", "drive/default"])

@@ -22,7 +22,7 @@ from aucert.tools.v1.drive_changes_service_pb2_grpc import DriveChangesServiceSt
 from aucert.tools.v1.thread_service_pb2_grpc import ThreadServiceStub
 from services.common.channels import connect
 from services.sandbox.google_domain import FOLDER
-from services.tools import google_catch_up
+from services.tools import google_catch_up, google_comments
 from services.tools.main import running
 from services.tools.settings import ToolsSettings
 from tests.service.google_stage import ACCOUNT, CHANNEL_TOKEN, GoogleStage, google_stage
@@ -354,9 +354,46 @@ async def test_a_file_that_is_gone_keeps_no_other_from_being_read(stage):
     folder = await stage.google.file("Specs", mime_type=FOLDER)
     for name in ("A", "B"):
         await stage.google.comment(await stage.google.file(name, parent=folder), f"@atlas {name}")
-    await stage.google.fault("comments", "status:403")
+    await stage.google.fault("comments", "status:404")
 
     assert 1 == len(await stage.told(f"folder/{folder}"))
+
+
+async def test_a_file_of_too_many_comments_keeps_no_other_from_being_read(stage, monkeypatch):
+    monkeypatch.setattr(google_comments, "PAGE_SIZE", 1)
+    monkeypatch.setattr(google_comments, "PAGES_MAX", 2)
+    folder = await stage.google.file("Specs", mime_type=FOLDER)
+    busy = await stage.google.file("A", parent=folder)
+    for number in range(3):
+        await stage.google.comment(busy, f"@atlas {number}")
+    await stage.google.comment(await stage.google.file("B", parent=folder), "@atlas B")
+
+    assert ["@atlas B"] == await stage.told(f"folder/{folder}")
+
+
+async def test_a_comment_on_a_page_that_was_read_already_is_told_by_the_next_pass(stage, monkeypatch):
+    monkeypatch.setattr("services.tools.google_files.PAGE_SIZE", 1)
+    monkeypatch.setattr(google_catch_up, "OVERLAP", timedelta(0))
+    folder = await stage.google.file("Specs", mime_type=FOLDER)
+    files = [await stage.google.file(name, parent=folder) for name in ("A", "B")]
+    cursor, told, more = (await stage.scan(f"folder/{folder}")).next_cursor, set[str](), True
+    for number, file_id in enumerate((*files, *reversed(files))):  # whichever of them was read already
+        await stage.google.comment(file_id, f"@atlas {number}")
+    for _ in range(2):
+        while more:
+            scanned = await stage.scan(f"folder/{folder}", cursor)
+            told |= set(map(words, scanned.deliveries))
+            cursor, more = scanned.next_cursor, scanned.more
+        more = True
+
+    assert {f"@atlas {number}" for number in range(4)} == told
+
+
+async def test_a_cursor_within_a_pass_that_does_not_say_when_it_began_ends_where_it_started(stage):
+    since = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
+    old = json.dumps({"since": since, "newest": datetime.now(UTC).isoformat()})
+
+    assert {"since": since} == json.loads((await stage.scan(cursor=old)).next_cursor)
 
 
 async def test_in_a_file_that_is_gone_there_is_nothing(stage):

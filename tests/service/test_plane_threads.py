@@ -22,12 +22,13 @@ from aucert.tools.v1 import thread_service_pb2 as pb
 from aucert.tools.v1.thread_service_pb2_grpc import ThreadServiceStub
 from services.common.channels import connect
 from services.sandbox.plane_domain import stable_id
-from services.tools import plane_client
+from services.tools import bounded, plane_client
 from services.tools.main import running
 from services.tools.plane_client import PlaneClient, PlaneWorkspace
 from services.tools.plane_posts import PlanePosts
 from services.tools.plane_threads import PlaneThreads
 from services.tools.settings import ToolsSettings
+from services.tools.vendor_errors import VendorTooLong, VendorUnavailable
 from tests.service.plane_stage import KEY, WORKSPACE, PlaneStage, plane_stage
 from tests.service.tools_stage import WORKER, Astra, reason_of, serving_astra
 
@@ -323,6 +324,17 @@ async def test_a_comment_that_is_not_there_is_looked_for_once_more(stage, absent
         told = await PlaneThreads(plane, lag_seconds=0).fetch(request)
 
     assert shown == [each.text for each in told.messages[1:]]
+
+
+async def test_an_answer_too_long_to_be_read_is_refused_for_good_but_after_a_write_unclear(
+    stage, monkeypatch
+):
+    monkeypatch.setattr(bounded, "ANSWER_BYTES_MAX", 10)
+    async with client(stage) as plane:
+        with pytest.raises(VendorTooLong):
+            await plane.my_id()
+        with pytest.raises(VendorUnavailable):
+            await PlanePosts(plane).post(stage.address(), ThreadPost(thread_post_id=RUN, text="Because."))
 
 
 async def test_an_outsider_is_not_among_the_people(stage):

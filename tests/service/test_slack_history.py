@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from datetime import timedelta
 from typing import Any
 
 import grpc
@@ -16,11 +17,15 @@ from services.common.channels import connect
 from services.dispatcher.sources import slack_payload
 from services.dispatcher.sources.slack_payload import Act
 from services.sandbox.slack_domain import channel_id
+from services.tools import slack_history
 from services.tools.main import running
 from services.tools.settings import ToolsSettings
+from services.tools.slack_client import SlackClient
+from services.tools.vendor_errors import VendorRateLimited
 from tests.service.slack_stage import TOKEN, SlackStage, slack_stage
 from tests.service.tools_stage import WORKER, reason_of, serving_astra
 
+HISTORY = "conversations.history"
 SHOP = f"slack:t0sandbox/{channel_id('shop').lower()}"
 
 
@@ -137,6 +142,62 @@ async def test_much_is_told_in_rounds_none_left_out(stage):
 
     assert (True, False) == (first.more, second.more)
     assert {f"<@U0ATLAS> {number}" for number in range(503)} == set(told)
+
+
+async def test_a_rate_limit_ends_a_scan_where_it_can_go_on(stage, monkeypatch):
+    for root in [await stage.slack.say("@atlas why?") for _ in range(3)]:
+        await stage.slack.say("/atlas resolve", thread_ts=root["ts"])
+    asked, read = list[str](), SlackClient.read
+
+    async def limited(slack: SlackClient, method: str, **arguments: Any) -> Any:
+        """Each scan may read one thread; the first reads none."""
+        if method == "conversations.replies" and asked.count(method) + 1 >= asked.count(HISTORY):
+            raise VendorRateLimited("Slack asks to slow down.", retry_after=timedelta(seconds=1))
+        asked.append(method)
+        return await read(slack, method, **arguments)
+
+    monkeypatch.setattr(SlackClient, "read", limited)
+    begun = now()
+    found = [await stage.scan(cursor=begun)]
+    while found[-1].more and len(found) < 10:
+        found.append(await stage.scan(cursor=found[-1].next_cursor))
+    told = [each.external_id for scan in found for each in scan.deliveries]
+
+    assert [True, True, True, False] == [each.more for each in found]
+    assert 6 == len(set(told))
+    assert float(begun) <= float(found[-1].next_cursor) <= float(found[1].next_cursor.split()[1])
+
+
+async def test_a_scan_that_gets_no_further_says_how_long_to_wait(stage):
+    await stage.slack.say("@atlas why?")
+    await stage.slack.fault("conversations.history", "rate_limit:7")
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await stage.scan(cursor=now())
+
+    assert ("VENDOR_RATE_LIMITED", 7.0) == reason_of(caught.value)[1:]
+
+
+async def test_of_direct_messages_those_not_read_are_told_after_a_rate_limit(stage):
+    for author in ("maria", "ada"):
+        await stage.slack.say(f"/atlas {author}", channel=f"@{author}", author=author)
+    begun, container = now(), "slack:t0sandbox/im"
+    whole = await stage.scan(container, cursor=begun)
+    channels = sorted({each.external_id.split("/")[1] for each in whole.deliveries})
+    rest = await stage.scan(container, cursor=f"0.0 {begun} {channels[1]}")
+
+    assert [channels[1]] == [each.external_id.split("/")[1] for each in rest.deliveries]
+    assert begun == rest.next_cursor
+
+
+async def test_a_thread_too_long_to_be_read_keeps_no_other_from_being_read(stage, monkeypatch):
+    monkeypatch.setattr(slack_history, "PAGE_SIZE", 2)
+    monkeypatch.setattr(slack_history, "PAGES_MAX", 2)
+    busy, other = await stage.slack.say("busy"), await stage.slack.say("other")
+    for number in range(4):
+        await stage.slack.say(f"/atlas {number}", thread_ts=busy["ts"])
+    await stage.slack.say("/atlas other", thread_ts=other["ts"])
+
+    assert ["/atlas other"] == await stage.told()
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import grpc
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from pydantic import SecretStr
 
 from aucert.astra.v1.thread_post_pb2 import THREAD_POST_KIND_NOTICE_FAILED
 from aucert.common.v1.thread_pb2 import (
@@ -20,8 +24,11 @@ from aucert.common.v1.thread_pb2 import (
 from aucert.tools.v1 import thread_service_pb2 as pb
 from aucert.tools.v1.thread_service_pb2_grpc import ThreadServiceStub
 from services.common.channels import connect
+from services.tools import bounded, slack_threads
 from services.tools.main import running
 from services.tools.settings import ToolsSettings
+from services.tools.slack_client import SlackApp, SlackClient
+from services.tools.vendor_errors import VendorRateLimited, VendorTooLong, VendorUnavailable
 from tests.service.slack_stage import TOKEN, SlackStage, slack_stage
 from tests.service.tools_stage import WORKER, Astra, reason_of, serving_astra
 
@@ -227,6 +234,43 @@ async def test_of_a_long_thread_the_first_and_the_last_messages_are_read(stage):
 
     assert ["@atlas why?", "203", "204"] == [each.text for each in told.messages]
     assert 203 == told.left_out_count
+
+
+async def test_a_thread_too_long_to_be_read_is_refused_for_good(stage, monkeypatch):
+    monkeypatch.setattr(slack_threads, "PAGE_SIZE", 1)
+    monkeypatch.setattr(slack_threads, "PAGES_MAX", 2)
+    for number in range(2):
+        await stage.slack.say(f"{number}", thread_ts=stage.asked["ts"])
+
+    refused = await refusal(stage.fetch(stage.address()))
+    assert (grpc.StatusCode.FAILED_PRECONDITION, "VENDOR_REFUSED") == refused[:2]
+
+
+async def test_an_answer_too_long_to_be_read_is_refused_for_good_but_after_a_write_unclear(
+    stage, monkeypatch
+):
+    monkeypatch.setattr(bounded, "ANSWER_BYTES_MAX", 10)
+    slack = SlackClient(SlackApp(f"{stage.slack.url}/slack/api", SecretStr(TOKEN)))
+    with pytest.raises(VendorTooLong):
+        await slack.me()
+    with pytest.raises(VendorUnavailable):
+        await slack.write("chat.postMessage", channel=stage.asked["channel"], text="Because.")
+    await slack.aclose()
+
+
+async def test_however_long_slack_asks_to_wait_the_wait_is_bounded():
+    async def limited(_: web.Request) -> web.Response:
+        return web.json_response({"ok": False}, status=429, headers={"Retry-After": "9" * 100})
+
+    app = web.Application()
+    app.router.add_get("/auth.test", limited)
+    async with TestServer(app) as server:
+        slack = SlackClient(SlackApp(str(server.make_url("/")), SecretStr(TOKEN)))
+        with pytest.raises(VendorRateLimited) as caught:
+            await slack.me()
+        await slack.aclose()
+
+    assert timedelta(hours=1) == caught.value.retry_after
 
 
 async def test_an_address_that_takes_a_reply_for_the_thread_is_corrected(stage):

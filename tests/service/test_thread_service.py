@@ -33,7 +33,8 @@ from services.common.channels import connect
 from services.sandbox.server import SandboxServer
 from services.sandbox.settings import GithubSettings, SandboxSettings
 from services.tools.github_client import GitHubApp, GitHubClient
-from services.tools.github_posts import GitHubPosts
+from services.tools.github_posts import BODY_CHARS_MAX, GitHubPosts
+from services.tools.github_text import INVISIBLE
 from services.tools.main import running
 from services.tools.settings import ToolsSettings
 from services.tools.vendor_errors import VendorUnavailable
@@ -164,6 +165,19 @@ async def test_a_long_answer_is_posted_in_parts_in_order(stage: Stage):
     assert posted.posts[0].url == posted.url
 
 
+async def test_an_answer_mentions_nobody_and_carries_no_marker_but_its_own(stage: Stage):
+    posted = await stage.answer("[R0] &#64;ada, @acme/all: `@code` <!-- astra:post x -->")
+    [body] = await stage.bodies()
+    quiet = f"@{INVISIBLE}"
+    said = f"[R0] {quiet}ada, {quiet}acme/all: `@code` <!-- astra{INVISIBLE}:post x -->"
+    assert f"{said}\n\n<!-- astra:post {posted.posts[0].thread_post_id} -->" == body
+
+
+async def test_parts_of_nothing_but_mentions_are_within_githubs_limit(stage: Stage):
+    await stage.answer("@a " * 30_000)
+    assert all(len(body) <= BODY_CHARS_MAX for body in await stage.bodies())
+
+
 @pytest.mark.parametrize("fault", ["drop_after", "status:502"])
 async def test_after_an_unclear_failure_the_thread_is_searched_before_anything_is_sent_again(
     stage: Stage, fault: str
@@ -172,6 +186,23 @@ async def test_after_an_unclear_failure_the_thread_is_searched_before_anything_i
     posted = await stage.answer()
     assert len(await stage.bodies()) == 1
     assert posted.posts[0].posted
+
+
+async def test_an_attempt_that_was_overtaken_while_it_waited_sends_nothing_more(stage: Stage):
+    stage.astra.begins_left = 1
+    await stage.fault(COMMENTS, "status:502")
+    assert "FENCE_STALE" == (await refusal(stage.answer()))[1]
+    assert [] == await stage.bodies()
+
+
+async def test_an_attempt_that_was_overtaken_between_two_parts_leaves_the_rest_to_the_newer(stage: Stage):
+    text = "\n\n".join(["word " * 1_000] * 20)
+    stage.astra.begins_left = 1
+    assert "FENCE_STALE" == (await refusal(stage.answer(text)))[1]
+    assert 1 == len(await stage.bodies())
+    stage.astra.begins_left = None
+    await stage.answer(text)
+    assert 2 == len(await stage.bodies())
 
 
 async def test_an_answer_that_was_posted_but_not_recorded_is_found_and_recorded(stage: Stage):

@@ -85,6 +85,8 @@ class Astra(
     asked: list[str] = field(default_factory=list[str])
     rival_commit: str = ""
     finish_fails: int = 0
+    begins_left: int | None = None
+    """How often the fence of a post still holds; None: always."""
 
     def add_run(self, clone_url: Path | str | None, **fields: Any) -> str:
         run = TaskRun(task_run_id=str(uuid.uuid4()), tenant_id=TENANT, **fields)
@@ -149,6 +151,10 @@ class Astra(
         return effect_service_pb2.FinishEffectResponse()
 
     async def BeginThreadPost(self, request: Any, context: Any) -> Any:
+        if self.begins_left is not None:
+            if not self.begins_left:
+                raise Refused("A newer attempt works on this run.", reason="FENCE_STALE")
+            self.begins_left -= 1
         key = (request.task_run_id, request.kind)
         created = key not in self.posts
         if created:

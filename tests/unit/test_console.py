@@ -125,6 +125,14 @@ def test_arguments_are_laid_out_and_broken_ones_shown_as_they_are():
     assert [None] * 3 == [each.result for each in found.calls]
 
 
+def test_arguments_that_would_grow_when_laid_out_are_shown_as_they_are():
+    nested = "[" * 900 + ",".join(["1"] * 4_000) + "]" * 900
+    (call,) = content(
+        Part(tool_call=ToolCall(call_id="1", arguments_json=nested)), chars_max=len(nested)
+    ).calls
+    assert (nested, 0) == (call.arguments.text, call.arguments.left_out)
+
+
 def test_a_turn_shows_what_was_new_and_names_reasoning_nobody_can_read():
     found = content(Part(reasoning=OpaqueReasoning(provider="acme", data=b"x")), Part(text="Yes."))
     assert ["Please."] == [each.text for each in found.sent]

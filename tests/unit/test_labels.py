@@ -58,6 +58,10 @@ def test_a_text_of_labels_alone_is_empty(text: str) -> None:
     assert bare(text) == ""
 
 
+def test_a_text_of_nothing_but_labels_is_read_once() -> None:
+    assert bare("[R0] " * 100_000) == bare("[R0]:" * 100_000) == ""
+
+
 @given(
     st.lists(st.sampled_from(WRITTEN_LABELS), max_size=5),
     st.from_regex(r"[a-z][a-z .\[\]*R0-9]{0,40}", fullmatch=True),

@@ -218,6 +218,47 @@ def test_usage_is_estimated_when_the_server_sends_none():
     assert generation.tokens == TokenCount(input=1, output=2)
 
 
+@pytest.mark.parametrize(
+    "usage",
+    [{}, {"prompt_tokens": None}, {"prompt_tokens": 3}, {"prompt_tokens": -1, "completion_tokens": 1}],
+)
+def test_usage_is_estimated_when_the_server_leaves_out_a_count(usage: dict[str, object]):
+    generation = fold(chunk(delta("stop", content="12345")), chunk(usage=usage)).finish(waited_seconds=0)
+    assert generation.tokens == TokenCount(input=1, output=2)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"content": ["Because"]},
+        {"content": "\ud83d"},
+        {"tool_calls": [{"index": 0, "function": {"name": "read", "arguments": {"path": "a"}}}]},
+        {"tool_calls": [{"index": "first", "function": {"name": "read"}}]},
+        {"tool_calls": ["read"]},
+    ],
+)
+def test_a_piece_that_makes_no_sense_makes_the_model_unavailable(fields: dict[str, Any]):
+    with pytest.raises(ModelUnavailable, match="makes no sense"):
+        fold(chunk(delta(**fields)))
+
+
+@pytest.mark.parametrize("index", [{}, {"index": None}, {"index": 0}])
+def test_calls_that_are_not_numbered_apart_are_told_apart_by_their_ids(index: dict[str, object]):
+    def piece(arguments: str, **function: str) -> dict[str, object]:
+        name = function.get("name")
+        return {**index, "id": function.get("id"), "function": {"name": name, "arguments": arguments}}
+
+    generation = fold(
+        chunk(delta(content="Let me see.")),
+        chunk(delta(tool_calls=[piece('{"a"', id="x", name="read")])),
+        chunk(delta(tool_calls=[piece(":1", id="made-up")])),
+        chunk(delta(tool_calls=[piece("}")])),
+        chunk(delta("tool_calls", tool_calls=[piece("{}", id="y", name="list")])),
+    ).finish(waited_seconds=0)
+    calls = [part.tool_call for part in generation.message.parts[1:]]
+    assert [(each.tool_name, each.arguments_json) for each in calls] == [("read", '{"a":1}'), ("list", "{}")]
+
+
 def test_more_calls_than_the_limit_are_an_error():
     calls = [{"index": number, "function": {"name": "x"}} for number in range(TOOL_CALLS_MAX + 1)]
     with pytest.raises(ModelUnavailable):
@@ -273,6 +314,7 @@ def test_an_error_within_a_stream_is_known_by_its_code_or_counts_as_a_failure():
     assert kind(code=400, type="exceed_context_size_error") is ModelContextExceeded
     assert kind(code=429, type="busy") is ModelRateLimited
     assert kind(code="overloaded") is ModelUnavailable
+    assert kind(code={"of": "nobody"}) is ModelUnavailable
 
 
 def test_a_code_that_could_be_vendor_text_is_left_out():

@@ -53,8 +53,10 @@ class Worker:
         )
         return environment
 
-    async def work(self, task_run_id: str, resume_time_ms: int = 0, pause_expires_ms: int = 0) -> WorkResult:
-        run_to_work = RunToWork(TENANT, task_run_id, resume_time_ms, pause_expires_ms)
+    async def work(
+        self, task_run_id: str, resume_time_ms: int = 0, pause_expires_ms: int = 0, pause_position: int = 0
+    ) -> WorkResult:
+        run_to_work = RunToWork(TENANT, task_run_id, resume_time_ms, pause_expires_ms, pause_position)
         return await self.environment().run(self.activities.work_on_run, run_to_work)
 
     async def give_up(
@@ -301,6 +303,52 @@ async def test_a_run_that_is_raised_too_little_waits_on_without_another_notice(
 
     assert services.astra.records[run_id].events == ["waiting", "notice paused", "waiting"]
     assert services.tools.posts_sent == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "between"),
+    [
+        ("ReserveSpend", Exhausted("held", reason="BUDGET_HELD", retry_after=timedelta(seconds=60))),
+        ("PrepareWorkspace", Exhausted("slow", reason="VENDOR_RATE_LIMITED")),
+        ("ReserveSpend", Refused("A newer attempt is at work.", reason="FENCE_STALE")),
+    ],
+)
+async def test_a_wait_for_money_keeps_its_end_whatever_else_the_run_waits_for(
+    worker: Worker, services: Services, method: str, between: ServiceError
+) -> None:
+    services.models.script = read_then_answer
+    services.faults.before["ReserveSpend"] = lambda calls: cap_reached() if calls > 1 else None
+    services.astra.caps_are_reached = True
+    run_id = services.astra.add_run()
+    paused = await worker.work(run_id)
+    record = services.astra.records[run_id]
+    record.run.status = task_run.TASK_RUN_STATUS_IN_PROGRESS
+    record.run.commit = ""
+
+    services.faults.before = {method: always(between)}
+    _, _, *pause = dataclasses.astuple(await worker.work(run_id, 0, *dataclasses.astuple(paused)[2:]))
+    assert [paused.pause_expires_ms, 2] == pause
+
+    services.faults.before = {"ReserveSpend": always(cap_reached())}
+    assert await worker.work(run_id, 0, *pause) == paused
+
+
+async def test_a_run_that_went_on_after_its_pause_has_a_whole_one_at_the_next_shortage(
+    worker: Worker, services: Services
+) -> None:
+    services.models.script = read_then_answer
+    services.astra.caps_are_reached = True
+    services.faults.before["ReserveSpend"] = lambda calls: cap_reached() if calls > 1 else None
+    run_id = services.astra.add_run()
+    past = round(time.time() * 1000) - 1
+
+    paused = await worker.work(run_id, 0, past, 0)  # its first turn is recorded; the second is too dear
+
+    assert paused.progress is Progress.WAIT
+    assert paused.pause_expires_ms > past + BUDGET_WAIT / timedelta(milliseconds=1)
+    assert paused.pause_position == 2
+    again = await worker.work(run_id, 0, past, 0)  # as after a crash: the record tells that it went on
+    assert again.pause_expires_ms >= paused.pause_expires_ms
 
 
 async def test_a_run_that_waited_for_money_in_vain_fails_and_says_so(

@@ -32,6 +32,7 @@ ISSUERS = ("https://accounts.google.com", "accounts.google.com")
 CLOCK_SKEW_SECONDS = 60
 TOKEN_CHARS_MAX = 8_192
 _MESSAGE_ID = re.compile(r"[!-~]{1,200}")
+_KEY_ID = re.compile(r"[\w-]{1,200}", re.ASCII)
 
 
 class GoogleEventsSource:
@@ -48,6 +49,8 @@ class GoogleEventsSource:
         """Check the identity token. Without Google's keys nothing can be proven: Pub/Sub shall come again."""
         del now
         token = bearer(headers)
+        if not could_be_genuine(token, self._audience):
+            return signature_invalid("Authorization")
         try:
             key = await self._keys.key(key_id(token))
         except (grpc.aio.AioRpcError, ServiceError):
@@ -77,6 +80,20 @@ def key_id(token: str) -> str:
         return str(jwt.get_unverified_header(token).get("kid", ""))
     except jwt.InvalidTokenError:
         return ""
+
+
+def could_be_genuine(token: str, audience: str) -> bool:
+    """Whether a token says what a genuine one does. It proves nothing: it spares us to ask for the key."""
+    try:
+        jwt.decode(
+            token,
+            audience=audience,
+            issuer=ISSUERS,
+            options={"verify_signature": False, "verify_aud": True, "verify_iss": True},
+        )
+        return _KEY_ID.fullmatch(key_id(token)) is not None
+    except (jwt.InvalidTokenError, ValueError, RecursionError):
+        return False
 
 
 def is_genuine(token: str, public_key_pem: str, audience: str, service_account: str) -> bool:
