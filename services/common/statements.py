@@ -1,7 +1,7 @@
 """SQLAlchemy Core statements, compiled once each, as psycopg runs them.
 
-SQLAlchemy says what a statement means; how it is sent is `database.py`'s. Its own way of sending, through a
-greenlet for every wait and a result object for every statement, took half of the platform's processor time.
+SQLAlchemy says what a statement means; how it is sent is `database.py`'s. Its own way of sending switches a
+greenlet at every wait and asks for a round trip with every statement (docs/adr/0011).
 """
 
 from __future__ import annotations
