@@ -143,17 +143,25 @@ class Kept:
         await self._keeper.exited()  # bounded by the keeper, whose last word is SIGKILL
 
 
+_TAKEN = "address already in use"
+
+
 async def start_on_port(server: str, port: int, launch: Callable[[int], Awaitable[Kept]]) -> tuple[int, Kept]:
-    """Launch on the port; if that is 0 on a free one, and again if another program was quicker to take it."""
+    """Launch on the port, or on a free one if it is 0; again if another program was quicker to take one.
+
+    Not only this port: Temporal's server listens on others of its own choice as well.
+    """
     chosen = port
-    for _ in range(1 if port else PORT_ATTEMPTS_MAX):
+    for _ in range(PORT_ATTEMPTS_MAX):
         chosen = port or _free_port()
         if is_free(chosen):
             try:
                 return chosen, await launch(chosen)
-            except EmbeddedError:
-                if is_free(chosen):
+            except EmbeddedError as error:
+                if is_free(chosen) and _TAKEN not in str(error):
                     raise
+        elif port:
+            break
     raise PortInUse(server, chosen)
 
 

@@ -429,3 +429,17 @@ async def test_root_runs_postgresql_from_a_checkout_that_is_closed_to_others(
         url = server.dsn(embedded.SUPERUSER, server.superuser_password, "postgres")
         async with await psycopg.AsyncConnection.connect(url) as connection:
             assert (1,) == await (await connection.execute("SELECT 1")).fetchone()
+
+
+async def test_a_server_whose_own_other_port_was_taken_is_started_again():
+    tried: list[int] = []
+    words = "failed listening for HTTP API on 127.0.0.1:40791: bind: address already in use"
+
+    async def launch(port: int):
+        tried.append(port)
+        if len(tried) == 1:
+            raise EmbeddedError(f"Temporal ended at once:\n{words}")
+        return "server"
+
+    port, server = await kept.start_on_port("Temporal", 0, launch)
+    assert (tried[1], "server", 2) == (port, server, len(tried))
