@@ -10,6 +10,7 @@ from types import MappingProxyType
 from dotenv import dotenv_values
 
 from services.astra.principals import PRINCIPALS
+from services.common.told import ToldToPeople
 
 GITHUB = ("GITHUB_WEBHOOK_SECRET", "GITHUB_APP_ID", "GITHUB_APP_PRIVATE_KEY")
 SLACK = ("SLACK_SIGNING_SECRET", "SLACK_BOT_TOKEN")
@@ -23,7 +24,7 @@ VENDORS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 _IDENTITY = re.compile(r"github:[0-9]{1,20}|slack:[A-Z0-9]{1,32}/[A-Z0-9]{1,32}")
 
 
-class ConfigurationMissing(Exception):
+class ConfigurationMissing(ToldToPeople):
     """Variables that are needed are not set, or not to anything that can be meant."""
 
     def __init__(self, names: Iterable[str], why: str) -> None:

@@ -11,12 +11,13 @@ import signal
 import socket
 import sys
 from asyncio import FIRST_COMPLETED
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
 from services.common.children import PIPE, Child, start_child
+from services.common.told import ToldToPeople
 
 HOST = "127.0.0.1"
 READY_SECONDS_MAX = 60.0
@@ -31,7 +32,7 @@ _KEEPER = Path(__file__).with_name("keeper.py")
 _ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC", "TEMPORAL_VERSION_CHECK_DISABLED": "1"}
 
 
-class EmbeddedError(Exception):
+class EmbeddedError(ToldToPeople):
     """An embedded server could not be started; the message says why and what to do."""
 
 
@@ -84,10 +85,12 @@ class Kept:
         log_file: Path,
         as_user: Sequence[str] = (),
         inherited: Sequence[int] = (),
+        environment: Mapping[str, str] = _ENVIRONMENT,
     ) -> "Kept":
         """Start the command; it ends when `stop()` is called or this process is gone.
 
         `as_user` is the keeper's word for another user to be. Empty: this one.
+        `environment`: all of it; by itself next to nothing.
         """
         words = [ending.name, end_seconds, *as_user, "--", *command]
         reader, hold = os.pipe()
@@ -95,7 +98,7 @@ class Kept:
         try:
             keeper = await start_child(
                 [sys.executable, "-I", "-S", _KEEPER, *map(str, words)],
-                environment=_ENVIRONMENT,
+                environment=environment,
                 stdin=reader,
                 stdout=PIPE,
                 stderr=log,

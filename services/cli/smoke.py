@@ -16,13 +16,14 @@ from typing import Any
 from aucert.astra.v1 import repository_service_pb2, task_run_service_pb2
 from aucert.astra.v1.task_run_pb2 import TASK_RUN_OUTCOME_SUCCESS, TaskRun
 from services.cli.client import Clients
+from services.cli.reporting import say
 from services.cli.show import event_line, status_word
 from services.cli.smoke_github import GitHubSmoke
 from services.cli.smoke_google_drive import GoogleDriveSmoke
 from services.cli.smoke_manual import ManualSmoke
 from services.cli.smoke_plane import PlaneSmoke
 from services.cli.smoke_slack import SlackSmoke
-from services.cli.smoke_source import Job, SmokeFailed, SmokeSource, say
+from services.cli.smoke_source import Job, SmokeFailed, SmokeSource
 from services.cli.state import RunningStack
 
 RUN_SECONDS_MAX = 300.0

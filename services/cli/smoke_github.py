@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from aucert.astra.v1.task_run_pb2 import TaskRun
 from services.cli import sandbox
 from services.cli.client import Clients
-from services.cli.smoke_source import ASKER, Job, accepted, once, run_of, say, stand_in
+from services.cli.reporting import say
+from services.cli.smoke_source import ASKER, Job, accepted, once, run_of, stand_in
 from services.cli.state import RunningStack
 
 

@@ -8,7 +8,8 @@ from aucert.astra.v1.task_run_pb2 import TaskRun
 from aucert.dispatcher.v1.drive_watch_service_pb2 import RegisterDriveWatchRequest
 from services.cli import sandbox
 from services.cli.client import Clients
-from services.cli.smoke_source import ASKER, Job, accepted, once, run_of, say, stand_in
+from services.cli.reporting import say
+from services.cli.smoke_source import ASKER, Job, accepted, once, run_of, stand_in
 from services.cli.state import RunningStack
 from services.sandbox.google_domain import file_id
 

@@ -8,7 +8,8 @@ import aiohttp
 
 from aucert.astra.v1.task_run_pb2 import TaskRun
 from services.cli.client import Clients
-from services.cli.smoke_source import Job, SmokeFailed, say
+from services.cli.reporting import say
+from services.cli.smoke_source import Job, SmokeFailed
 from services.cli.state import RunningStack
 
 

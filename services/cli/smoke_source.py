@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -11,12 +10,13 @@ from aucert.astra.v1.task_run_pb2 import TaskRun
 from aucert.astra.v1.task_run_service_pb2 import WatchTaskRunsRequest
 from services.cli.client import Clients
 from services.cli.state import RunningStack
+from services.common.told import ToldToPeople
 
 DEFAULT_PROMPT = "can you summarise how this code base is laid out and which decisions shaped it?"
 ASKER = "maria"
 
 
-class SmokeFailed(Exception):
+class SmokeFailed(ToldToPeople):
     """The main job did not succeed; the message says at which step."""
 
 
@@ -86,8 +86,3 @@ def once(run: TaskRun, urls: Sequence[str]) -> None:
     """Check that among the addresses of our posts the answer's is there once."""
     if (times := urls.count(run.reply_url)) != 1:
         raise SmokeFailed(f"The thread holds the answer {times} times, not once.")
-
-
-def say(text: str) -> None:
-    """Progress, for people."""
-    print(text, file=sys.stderr, flush=True)

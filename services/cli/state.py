@@ -19,12 +19,13 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from services.astra.principals import PRINCIPALS
+from services.common.told import ToldToPeople
 
 DEFAULT_STATE_DIR = Path(".astra")
 DATABASE_ROLES = ("service", "relay", "operator")
 
 
-class StackRunning(Exception):
+class StackRunning(ToldToPeople):
     """Another process runs a stack on this state."""
 
     def __init__(self, state_dir: Path, stack: RunningStack | None) -> None:
@@ -35,7 +36,7 @@ class StackRunning(Exception):
         self.stack = stack
 
 
-class NoStack(Exception):
+class NoStack(ToldToPeople):
     """No stack runs on this state."""
 
 

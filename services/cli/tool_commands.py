@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Mapping
-from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from aucert.tools.v1 import tool_service_pb2 as pb
 from aucert.tools.v1.tool_pb2 import Tool, ToolApproval, ToolEffect, ToolTrust
 from services.cli.client import operator_clients
+from services.cli.configuration import environment
+from services.cli.reporting import say
 from services.cli.show import as_json as message_json
-from services.cli.smoke_source import say
+from services.cli.spelling import JsonOption, StateOption, command, group
+from services.cli.state import DEFAULT_STATE_DIR
 from services.common import metadata as keys
 from services.common.errors import NotFound
 
 GRACE_SECONDS = 2.0
 """What the tools service gets to say itself that a tool took too long."""
+app = group("See what the agent can call, and call it yourself.")
 
 
-async def list_tools(state_dir: Path, environment: Mapping[str, str], *, as_json: bool) -> None:
-    """Print the tools that can be used; those that cannot, and why, on stderr."""
-    async with operator_clients(state_dir, environment) as clients:
+@command(app, "list")
+async def list_tools(state: StateOption = DEFAULT_STATE_DIR, as_json: JsonOption = False) -> None:
+    """List the tools; those that are absent, and what is missing for them, on stderr."""
+    async with operator_clients(state, environment()) as clients:
         listed = await clients.tools.ListTools(pb.ListToolsRequest())
     if as_json:
         print(json.dumps(message_json(listed)))
@@ -32,9 +38,10 @@ async def list_tools(state_dir: Path, environment: Mapping[str, str], *, as_json
         say(f"{each.tool_count} tools of {each.integration} are absent: {each.off_reason}")
 
 
-async def show_tool(state_dir: Path, environment: Mapping[str, str], name: str, *, as_json: bool) -> None:
-    """Print a tool as a model reads it, and what it promises."""
-    async with operator_clients(state_dir, environment) as clients:
+@command(app, "show")
+async def show_tool(name: str, state: StateOption = DEFAULT_STATE_DIR, as_json: JsonOption = False) -> None:
+    """Show a tool as a model reads it, and what it promises."""
+    async with operator_clients(state, environment()) as clients:
         tool = _named(await clients.tools.ListTools(pb.ListToolsRequest()), name)
     if as_json:
         print(json.dumps(message_json(tool)))
@@ -45,24 +52,20 @@ async def show_tool(state_dir: Path, environment: Mapping[str, str], name: str, 
     print(json.dumps(json.loads(tool.parameters_json), indent=2, ensure_ascii=False))
 
 
+@command(app, "call")
 async def call_tool(
-    state_dir: Path,
-    environment: Mapping[str, str],
     name: str,
-    arguments_json: str,
-    request_id: str,
-    *,
-    as_json: bool,
+    arguments: Annotated[str, typer.Argument(help="A JSON object by the tool's schema.")] = "{}",
+    request_id: Annotated[str, typer.Option(help="Your key for this change, making retries safe.")] = "",
+    state: StateOption = DEFAULT_STATE_DIR,
+    as_json: JsonOption = False,
 ) -> bool:
-    """Call a tool outside of any run and print what a model would read; False: it failed.
-
-    Repeating `request_id` makes a change that was cut sure to be made once; empty: every call is a new one.
-    """
+    """Call a tool outside of any run, and print what a model would read; repo tools need a run."""
     known = request_id or uuid.uuid4().hex
-    async with operator_clients(state_dir, environment) as clients:
+    async with operator_clients(state, environment()) as clients:
         tool = _named(await clients.tools.ListTools(pb.ListToolsRequest()), name)
         answer = await clients.tools.CallTool(
-            pb.CallToolRequest(tool_name=name, arguments_json=arguments_json),
+            pb.CallToolRequest(tool_name=name, arguments_json=arguments),
             timeout=tool.timeout.ToTimedelta().total_seconds() + GRACE_SECONDS,
             metadata=[(keys.REQUEST_ID, known)],
         )

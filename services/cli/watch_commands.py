@@ -1,27 +1,33 @@
-"""What `astra watches` does: the channels by which Google tells of changes in Drive."""
+"""`astra watches`: the channels by which Google tells of changes in Drive."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from aucert.dispatcher.v1 import drive_watch_service_pb2 as pb
 from aucert.dispatcher.v1.drive_watch_pb2 import DriveWatch
 from services.cli.client import operator_clients
+from services.cli.configuration import environment
+from services.cli.reporting import say
 from services.cli.show import as_json as message_json
-from services.cli.smoke_source import say
+from services.cli.spelling import JsonOption, StateOption, command, group
+from services.cli.state import DEFAULT_STATE_DIR
 
 PAGE_SIZE = 200
 PAGES_MAX = 50
+app = group("See to the channels by which Google tells of changes.")
 
 
-async def list_watches(state_dir: Path, environment: Mapping[str, str], *, as_json: bool) -> None:
-    """Print the watches, those that end first before the others."""
+@command(app, "list")
+async def list_watches(state: StateOption = DEFAULT_STATE_DIR, as_json: JsonOption = False) -> None:
+    """List the watches, those that end first before the others."""
     found: list[DriveWatch] = []
     request = pb.ListDriveWatchesRequest(page_size=PAGE_SIZE)
-    async with operator_clients(state_dir, environment) as clients:
+    async with operator_clients(state, environment()) as clients:
         for _ in range(PAGES_MAX):
             page = await clients.watches.ListDriveWatches(request)
             found += page.drive_watches
@@ -31,35 +37,36 @@ async def list_watches(state_dir: Path, environment: Mapping[str, str], *, as_js
     _show(found, as_json=as_json)
 
 
+@command(app, "register")
 async def register(
-    state_dir: Path,
-    environment: Mapping[str, str],
-    file_id: str,
-    drive_id: str,
-    agent: str,
-    public_base_url: str,
-    *,
-    as_json: bool,
+    file_id: Annotated[str, typer.Argument(help="File or folder. Empty: all that changes.")] = "",
+    drive: Annotated[str, typer.Option(help="Shared drive, where all that changes is meant.")] = "",
+    agent: Annotated[str, typer.Option(help="Slug of the agent it is for.")] = "",
+    public_base_url: Annotated[str, typer.Option(help="Where Google reaches the gateway.")] = "",
+    state: StateOption = DEFAULT_STATE_DIR,
+    as_json: JsonOption = False,
 ) -> None:
-    """Watch a file, a folder, a shared drive or all that changes."""
+    """Have Google tell of changes; comments are found without it too, only later."""
     request = pb.RegisterDriveWatchRequest(
-        file_id=file_id, drive_id=drive_id, agent=agent, public_base_url=public_base_url
+        file_id=file_id, drive_id=drive, agent=agent, public_base_url=public_base_url
     )
-    async with operator_clients(state_dir, environment) as clients:
+    async with operator_clients(state, environment()) as clients:
         watch = (await clients.watches.RegisterDriveWatch(request)).drive_watch
     _show([watch], as_json=as_json)
 
 
-async def renew(state_dir: Path, environment: Mapping[str, str], channel_id: str, *, as_json: bool) -> None:
-    """Replace a watch by a new one."""
-    async with operator_clients(state_dir, environment) as clients:
+@command(app, "renew")
+async def renew(channel_id: str, state: StateOption = DEFAULT_STATE_DIR, as_json: JsonOption = False) -> None:
+    """Replace a watch by a new one now."""
+    async with operator_clients(state, environment()) as clients:
         renewed = await clients.watches.RenewDriveWatch(pb.RenewDriveWatchRequest(channel_id=channel_id))
     _show([renewed.drive_watch], as_json=as_json)
 
 
-async def stop(state_dir: Path, environment: Mapping[str, str], channel_id: str) -> None:
+@command(app, "stop")
+async def stop(channel_id: str, state: StateOption = DEFAULT_STATE_DIR) -> None:
     """Close a watch."""
-    async with operator_clients(state_dir, environment) as clients:
+    async with operator_clients(state, environment()) as clients:
         await clients.watches.StopDriveWatch(pb.StopDriveWatchRequest(channel_id=channel_id))
     say(f"stopped {channel_id}")
 

@@ -15,10 +15,12 @@ from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
+from services.common.told import ToldToPeople
+
 ERROR_DOMAIN = "astra.aucert"
 
 
-class ServiceError(Exception):
+class ServiceError(ToldToPeople):
     """Something a caller should know about.
 
     The message is for a person and says what to do next; it never holds a secret or vendor text.
@@ -151,5 +153,5 @@ def from_rpc(error: grpc.aio.AioRpcError) -> ServiceError:
     return ServiceError("Something went wrong in another service; its log has it.")
 
 
-class RoleTooPowerful(Exception):
+class RoleTooPowerful(ToldToPeople):
     """A service's database role could look past row-level security: it does not start."""

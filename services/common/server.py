@@ -23,6 +23,7 @@ from grpc_reflection.v1alpha import reflection
 from services.common.channels import MESSAGE_BYTES_MAX
 from services.common.door import Door
 from services.common.identity import Authenticator
+from services.common.told import ToldToPeople
 
 CALLS_MAX = 1_000
 DRAIN_SECONDS = 10.0
@@ -68,7 +69,7 @@ class RunningServer:
     missing: list[str] = field(default_factory=list)
 
 
-class PortTaken(Exception):
+class PortTaken(ToldToPeople):
     """Another program listens where this service should."""
 
     def __init__(self, service: str, host: str, port: int) -> None:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from services.common.told import ToldToPeople
 from services.models.domain import Capability
 
 DEFAULT_ROUTE = "default"
@@ -20,7 +21,7 @@ Name = Annotated[str, Field(pattern=_NAME)]
 Seconds = Annotated[float, Field(gt=0, le=3_600)]
 
 
-class CatalogueError(ValueError):
+class CatalogueError(ToldToPeople, ValueError):
     """The catalogue cannot be used; the text says which entry and why."""
 
 
@@ -83,6 +84,24 @@ class ModelTable(_Table):
     price_usd_micros: PriceTable
 
 
+class EmbeddingTable(_Table):
+    """An embedding model. `form`: how it is spoken to, which goes with its provider.
+
+    `asks_dimensions`: the request names them, where the model can make several. A text longer than
+    `text_chars_max` is cut before it is sent.
+    """
+
+    alias: Name
+    provider: str
+    provider_model_id: str = Field(min_length=1)
+    form: Literal["minilm", "titan", "cohere", "openai"]
+    dimensions: int = Field(gt=0, le=3_072)
+    asks_dimensions: bool = False
+    texts_a_call: int = Field(gt=0, le=128)
+    text_chars_max: int = Field(gt=0)
+    price_usd_micros: int = Field(ge=0)
+
+
 class CatalogueFile(_Table):
     """A whole catalogue. Labels map to the model's name; an operation's route lists aliases in order."""
 
@@ -90,6 +109,7 @@ class CatalogueFile(_Table):
     routes: dict[str, list[Name]] = {}
     servers: dict[Name, ServerTable] = {}
     models: list[ModelTable] = Field(min_length=1)
+    embedding_models: list[EmbeddingTable] = []
 
 
 def shipped() -> str:
@@ -112,10 +132,12 @@ def read(text: str, own: str = "") -> CatalogueFile:
 
 
 def _merged(tables: dict[str, Any], overlay: dict[str, Any]) -> dict[str, Any]:
-    own_models = overlay.get("models", [])
-    replaced = {model.get("alias") for model in own_models}
-    kept = [model for model in tables.get("models", []) if model.get("alias") not in replaced]
-    merged = {**tables, **overlay, "models": [*kept, *own_models]}
+    merged = {**tables, **overlay}
+    for name in ("models", "embedding_models"):
+        own_models = overlay.get(name, [])
+        replaced = {model.get("alias") for model in own_models}
+        kept = [model for model in tables.get(name, []) if model.get("alias") not in replaced]
+        merged[name] = [*kept, *own_models]
     for name in ("labels", "routes", "servers"):
         merged[name] = {**tables.get(name, {}), **overlay.get(name, {})}
     return merged

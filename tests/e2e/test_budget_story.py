@@ -7,9 +7,7 @@ import json
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from aucert.astra.v1.budget_pb2 import CAP_KIND_RUN
-from aucert.astra.v1.budget_service_pb2 import SetCapRequest
-from services.cli import budget, comparison
+from services.cli import budget_commands, comparison
 from tests.conftest import PostgresCluster
 from tests.e2e.story import Story
 
@@ -19,13 +17,12 @@ RAISED = """
 SELECT author->>'external_id' AS author_id FROM thread_events
 WHERE kind = 'raise' AND dispatched_time IS NOT NULL
 """
-NEXT_TO_NOTHING = 1
+NEXT_TO_NOTHING = "0.000001"
 
 
-async def cap_runs(told: Story, usd_micros: int, **whose: str) -> None:
+async def cap_runs(told: Story, dollars: str, **whose: str) -> None:
     """As `astra budget set run` does."""
-    request = SetCapRequest(kind=CAP_KIND_RUN, limit_usd_micros=usd_micros, **whose)
-    await budget.set_cap(told.state, {}, request, as_json=True)
+    await budget_commands.set_cap("run", dollars, **whose, state=told.state, as_json=True)
 
 
 async def test_a_paused_run_says_so_and_goes_on_when_its_cap_is_raised(story, capsys):
@@ -35,7 +32,7 @@ async def test_a_paused_run_says_so_and_goes_on_when_its_cap_is_raised(story, ca
         waiting = await told.until(WAITING)
         await told.until(NOTICE, "paused")
         paused = await told.posts()
-        await cap_runs(told, 0, task_run_id=waiting["id"])
+        await cap_runs(told, "0", run=waiting["id"])
         (run,) = await told.settled()
         posts = await told.posts()
         kinds = [
@@ -43,8 +40,7 @@ async def test_a_paused_run_says_so_and_goes_on_when_its_cap_is_raised(story, ca
         ]
 
         capsys.readouterr()
-        days = {"first_day": "", "last_day": "", "by": ["model"]}
-        await budget.report(told.state, {}, **days, as_json=True)
+        await budget_commands.report(first="", last="", by="model", state=told.state, as_json=True)
         report = json.loads(capsys.readouterr().out)
         await comparison.compare(told.state, {}, str(run["thread_event_id"]), as_json=True)
         compared = json.loads(capsys.readouterr().out)

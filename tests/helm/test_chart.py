@@ -14,7 +14,7 @@ from aiohttp import web
 
 from gateway.main import DRAIN_SECONDS as GATEWAY_DRAIN_SECONDS
 from gateway.routes import routes
-from services.cli.commands import SERVICES
+from services.cli.stack_commands import SERVICES
 from services.common.server import DRAIN_SECONDS, LIVENESS
 from services.dispatcher.relay import DRAIN_SECONDS as RELAY_DRAIN_SECONDS
 from services.models import catalogue_file

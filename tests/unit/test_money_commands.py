@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from aucert.astra.v1.task_run_pb2 import TASK_RUN_OUTCOME_FAILURE, TASK_RUN_OUTCOME_SUCCESS, TaskRun
-from services.cli.budget import micros
+from services.cli.budget_commands import micros
 from services.cli.comparison import side_by_side
 
 
