@@ -6,7 +6,7 @@ import asyncio
 import os
 import secrets
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import psycopg
 import pytest
@@ -46,6 +46,33 @@ OUTSIDE = (
 )
 """How variables begin that would make a test depend on who runs it."""
 
+KEEP_SEEDED = """
+CREATE SCHEMA seeded;
+DO $$
+DECLARE name text; filled boolean;
+BEGIN
+    FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' LOOP
+        EXECUTE format('SELECT EXISTS (SELECT FROM public.%I)', name) INTO filled;
+        IF filled THEN EXECUTE format('CREATE TABLE seeded.%1$I AS TABLE public.%1$I', name); END IF;
+    END LOOP;
+END $$
+"""
+RESET = """
+SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid();
+SET LOCAL session_replication_role = replica;
+DO $$
+DECLARE name text;
+BEGIN
+    FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' LOOP
+        EXECUTE format('DELETE FROM public.%I', name);
+    END LOOP;
+    FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'seeded' LOOP
+        EXECUTE format('INSERT INTO public.%1$I TABLE seeded.%1$I', name);
+    END LOOP;
+END $$
+"""
+
 # As a service runs: structlog's own default draws tracebacks with local variables, which takes seconds.
 configure_logs(level="WARNING", pretty=False)
 
@@ -68,6 +95,7 @@ class PostgresCluster:
     server: EmbeddedPostgres
     passwords: RolePasswords
     tokens: Mapping[str, str]
+    _clean: list[DatabaseUrls] = field(default_factory=list)
 
     def urls(self, name: str) -> DatabaseUrls:
         dsn = self.server.dsn
@@ -98,6 +126,21 @@ class PostgresCluster:
         """Away with it: the server's last checkpoint would write all of them out."""
         await self.execute(f"DROP DATABASE IF EXISTS {urls.name} WITH (FORCE)")
 
+    async def lend(self) -> DatabaseUrls:
+        """As `create`, perhaps one that was given back: making its files took most of a short test's time."""
+        if self._clean:
+            return self._clean.pop()
+        urls = await self.create()
+        async with await psycopg.AsyncConnection.connect(urls.owner) as connection:
+            await connection.execute(KEEP_SEEDED)
+        return urls
+
+    async def give_back(self, urls: DatabaseUrls) -> None:
+        """Put its rows back to the template's; its schema must be as it was. Whoever is connected is cut."""
+        async with await psycopg.AsyncConnection.connect(urls.owner) as connection:
+            await connection.execute(RESET)
+        self._clean.append(urls)
+
 
 @pytest.fixture(scope="session")
 async def postgres(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[PostgresCluster]:
@@ -117,10 +160,10 @@ async def postgres(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Po
 
 @pytest.fixture
 async def database_urls(postgres: PostgresCluster) -> AsyncIterator[DatabaseUrls]:
-    """A database of the test's own."""
-    urls = await postgres.create()
+    """A database with the template's rows, the test's own while it runs."""
+    urls = await postgres.lend()
     yield urls
-    await postgres.drop(urls)
+    await postgres.give_back(urls)
 
 
 @pytest.fixture(scope="session")

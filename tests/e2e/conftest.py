@@ -47,7 +47,7 @@ def story(
     async def run(
         script: list[Mapping[str, object]] | None = None, *, with_worker: bool = True, **environment: str
     ) -> AsyncIterator[Story]:
-        database = await postgres.create()
+        database = await postgres.lend()
         log = tmp_path / "provider-calls.log"
         chosen = tmp_path / "script.json"
         chosen.write_text(json.dumps({"": SCRIPT if script is None else script}))
@@ -77,6 +77,6 @@ def story(
                 yield told
             finally:
                 await told.close()
-        await postgres.drop(database)
+        await postgres.give_back(database)
 
     return run

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import psycopg
@@ -11,10 +12,11 @@ from alembic import command
 from psycopg import sql
 from psycopg.rows import dict_row
 
+import services.astra.knowledge_tables
 import services.astra.tables
 import services.dispatcher.tables  # noqa: F401 - registers its tables
 from services.astra.main import running
-from services.astra.migrate import RolePasswords, alembic_config, migrate, owner_transaction
+from services.astra.migrate import RolePasswords, VectorMissing, alembic_config, migrate, owner_transaction
 from services.astra.seed import DEFAULT_TENANT_ID, seed
 from services.common.errors import RoleTooPowerful
 from services.common.tables import Base
@@ -34,6 +36,14 @@ async def rows(url: str, statement: str, tenant_id: str = "") -> list[dict[str, 
             await connection.execute("SELECT set_config('app.tenant_id', %s, true)", [tenant_id])
         cursor = await connection.execute(statement)  # pyright: ignore[reportArgumentType]
         return await cursor.fetchall() if cursor.description else []
+
+
+@pytest.fixture
+async def database_urls(postgres: PostgresCluster) -> AsyncIterator[DatabaseUrls]:
+    """One that no test had before, with nothing in it but what a migration makes."""
+    urls = await postgres.create()
+    yield urls
+    await postgres.drop(urls)
 
 
 def test_tables_in_python_are_the_tables_in_the_database(database_urls: DatabaseUrls) -> None:
@@ -74,10 +84,25 @@ async def test_owner_without_superuser_rights_can_migrate_and_seed(
         await postgres.execute(f"GRANT {role} TO {owner} WITH ADMIN TRUE, INHERIT FALSE, SET FALSE")
     await postgres.execute(f"ALTER ROLE {owner} NOBYPASSRLS")
     await postgres.execute(f"CREATE DATABASE {name} OWNER {owner}")
+    await rows(postgres.urls(name).owner, "CREATE EXTENSION vector")
     url = postgres.server.dsn(owner, "owner", name)
     await asyncio.to_thread(migrate, url, postgres.passwords)
     await asyncio.to_thread(seed, url, postgres.tokens)
     assert 1 == len(await rows(postgres.urls(name).operator, "SELECT * FROM agents"))
+
+
+async def test_owner_who_may_not_make_pgvector_is_told_who_can(
+    postgres: PostgresCluster, database_urls: DatabaseUrls
+) -> None:
+    owner, name = f"poor_owner_of_{database_urls.name}", f"{database_urls.name}_bare"
+    await postgres.execute(f"CREATE ROLE {owner} LOGIN CREATEROLE BYPASSRLS PASSWORD 'owner'")
+    await postgres.execute(f"CREATE DATABASE {name} OWNER {owner}")
+    with pytest.raises(VectorMissing, match="CREATE EXTENSION vector"):
+        await asyncio.to_thread(migrate, postgres.server.dsn(owner, "owner", name), postgres.passwords)
+
+
+WITHOUT_TENANT = {"delivery_refusals"}
+"""Tables that hold nothing of anybody's."""
 
 
 async def test_every_table_of_a_tenant_forces_row_level_security(database_urls: DatabaseUrls) -> None:
@@ -86,9 +111,8 @@ async def test_every_table_of_a_tenant_forces_row_level_security(database_urls: 
         "SELECT relname, relrowsecurity AND relforcerowsecurity AS forced FROM pg_class"
         " WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND relname <> 'alembic_version'",
     )
-    assert {table.name: True for table in Base.metadata.sorted_tables} == {
-        table["relname"]: table["forced"] for table in tables
-    }
+    expected = {table.name: table.name not in WITHOUT_TENANT for table in Base.metadata.sorted_tables}
+    assert expected == {table["relname"]: table["forced"] for table in tables}
 
 
 async def test_service_role_without_a_tenant_sees_and_writes_nothing(database_urls: DatabaseUrls) -> None:

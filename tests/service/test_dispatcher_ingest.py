@@ -126,7 +126,7 @@ async def test_it_is_not_serving_while_the_relays_database_role_is_shut_out(stag
         f" WHERE datname = '{name}' AND usename = 'astra_relay'"
     )
     await until(lambda: serving(False))
-    await postgres.execute(f"GRANT CONNECT ON DATABASE {name} TO astra_relay")
+    await postgres.execute(f"GRANT CONNECT ON DATABASE {name} TO PUBLIC")
     await until(lambda: serving(True))
 
 
