@@ -22,22 +22,35 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x61ucert/astra/v1/agent.proto\x12\x0f\x61ucert.astra.v1\x1a\x1egoogle/protobuf/duration.proto\"\x87\x02\n\x05\x41gent\x12\x19\n\x08\x61gent_id\x18\x01 \x01(\tR\x07\x61gentId\x12\x12\n\x04slug\x18\x02 \x01(\tR\x04slug\x12!\n\x0c\x64isplay_name\x18\x03 \x01(\tR\x0b\x64isplayName\x12\x42\n\rpersonalities\x18\x04 \x03(\x0b\x32\x1c.aucert.astra.v1.PersonalityR\rpersonalities\x12\x35\n\x08\x63\x65ilings\x18\x05 \x01(\x0b\x32\x19.aucert.astra.v1.CeilingsR\x08\x63\x65ilings\x12\x31\n\x07handles\x18\x06 \x03(\x0b\x32\x17.aucert.astra.v1.HandleR\x07handles\"U\n\x0bPersonality\x12\x12\n\x04slug\x18\x01 \x01(\tR\x04slug\x12\x12\n\x04text\x18\x02 \x01(\tR\x04text\x12\x1e\n\noperations\x18\x03 \x03(\tR\noperations\"4\n\x06Handle\x12\x16\n\x06source\x18\x01 \x01(\tR\x06source\x12\x12\n\x04name\x18\x02 \x01(\tR\x04name\"\xa5\x01\n\x08\x43\x65ilings\x12\x1b\n\tturns_max\x18\x01 \x01(\x05R\x08turnsMax\x12\x1d\n\ntokens_max\x18\x02 \x01(\x03R\ttokensMax\x12:\n\x0brun_timeout\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationR\nrunTimeout\x12!\n\x0cmistakes_max\x18\x04 \x01(\x05R\x0bmistakesMaxb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x61ucert/astra/v1/agent.proto\x12\x0f\x61ucert.astra.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\"\x87\x02\n\x05\x41gent\x12\x19\n\x08\x61gent_id\x18\x01 \x01(\tR\x07\x61gentId\x12\x12\n\x04slug\x18\x02 \x01(\tR\x04slug\x12!\n\x0c\x64isplay_name\x18\x03 \x01(\tR\x0b\x64isplayName\x12\x42\n\rpersonalities\x18\x04 \x03(\x0b\x32\x1c.aucert.astra.v1.PersonalityR\rpersonalities\x12\x35\n\x08\x63\x65ilings\x18\x05 \x01(\x0b\x32\x19.aucert.astra.v1.CeilingsR\x08\x63\x65ilings\x12\x31\n\x07handles\x18\x06 \x03(\x0b\x32\x17.aucert.astra.v1.HandleR\x07handles\"U\n\x0bPersonality\x12\x12\n\x04slug\x18\x01 \x01(\tR\x04slug\x12\x12\n\x04text\x18\x02 \x01(\tR\x04text\x12\x1e\n\noperations\x18\x03 \x03(\tR\noperations\"\x87\x01\n\x06Handle\x12\x42\n\x06source\x18\x01 \x01(\tB*\xbaH\'r%2#^(github|slack|google-drive|plane)$R\x06source\x12\x39\n\x04name\x18\x02 \x01(\tB%\xbaH\"r 2\x1e^[^\\s/@\\x00][^\\s/\\x00]{0,127}$R\x04name\"\xda\x01\n\x08\x43\x65ilings\x12\'\n\tturns_max\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00R\x08turnsMax\x12+\n\ntokens_max\x18\x02 \x01(\x03\x42\x0c\xbaH\t\"\x07\x18\x80\xc2\xd7/(\x00R\ttokensMax\x12J\n\x0brun_timeout\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0e\xbaH\x0b\xaa\x01\x08\"\x04\x08\x80\xf5$2\x00R\nrunTimeout\x12,\n\x0cmistakes_max\x18\x04 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x00R\x0bmistakesMaxb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'aucert.astra.v1.agent_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_AGENT']._serialized_start=81
-  _globals['_AGENT']._serialized_end=344
-  _globals['_PERSONALITY']._serialized_start=346
-  _globals['_PERSONALITY']._serialized_end=431
-  _globals['_HANDLE']._serialized_start=433
-  _globals['_HANDLE']._serialized_end=485
-  _globals['_CEILINGS']._serialized_start=488
-  _globals['_CEILINGS']._serialized_end=653
+  _globals['_HANDLE'].fields_by_name['source']._loaded_options = None
+  _globals['_HANDLE'].fields_by_name['source']._serialized_options = b'\272H\'r%2#^(github|slack|google-drive|plane)$'
+  _globals['_HANDLE'].fields_by_name['name']._loaded_options = None
+  _globals['_HANDLE'].fields_by_name['name']._serialized_options = b'\272H\"r 2\036^[^\\s/@\\x00][^\\s/\\x00]{0,127}$'
+  _globals['_CEILINGS'].fields_by_name['turns_max']._loaded_options = None
+  _globals['_CEILINGS'].fields_by_name['turns_max']._serialized_options = b'\272H\007\032\005\030\350\007(\000'
+  _globals['_CEILINGS'].fields_by_name['tokens_max']._loaded_options = None
+  _globals['_CEILINGS'].fields_by_name['tokens_max']._serialized_options = b'\272H\t\"\007\030\200\302\327/(\000'
+  _globals['_CEILINGS'].fields_by_name['run_timeout']._loaded_options = None
+  _globals['_CEILINGS'].fields_by_name['run_timeout']._serialized_options = b'\272H\013\252\001\010\"\004\010\200\365$2\000'
+  _globals['_CEILINGS'].fields_by_name['mistakes_max']._loaded_options = None
+  _globals['_CEILINGS'].fields_by_name['mistakes_max']._serialized_options = b'\272H\006\032\004\030d(\000'
+  _globals['_AGENT']._serialized_start=110
+  _globals['_AGENT']._serialized_end=373
+  _globals['_PERSONALITY']._serialized_start=375
+  _globals['_PERSONALITY']._serialized_end=460
+  _globals['_HANDLE']._serialized_start=463
+  _globals['_HANDLE']._serialized_end=598
+  _globals['_CEILINGS']._serialized_start=601
+  _globals['_CEILINGS']._serialized_end=819
 # @@protoc_insertion_point(module_scope)

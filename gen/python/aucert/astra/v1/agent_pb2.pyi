@@ -108,10 +108,10 @@ class Handle(_message.Message):
     SOURCE_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     source: _builtins.str
-    """The source, as in "github"."""
+    """Required. The source: "github", "slack", "google-drive" or "plane"."""
     name: _builtins.str
-    """The handle without the at sign, lower-case, as in "atlas"; on Slack and Plane also the id of an account
-    that stands for the agent.
+    """Required. The handle without the at sign, lower-case, as in "atlas"; on Slack and Plane also the id of an
+    account that stands for the agent, on Google Drive also the address of one.
     """
     def __init__(
         self,

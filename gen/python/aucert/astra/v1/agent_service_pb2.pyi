@@ -59,3 +59,129 @@ class ListAgentsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListAgentsResponse: _TypeAlias = ListAgentsResponse  # noqa: Y015
+
+@_typing.final
+class PutAgentRequest(_message.Message):
+    """An agent as it shall be."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SLUG_FIELD_NUMBER: _builtins.int
+    DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    HANDLES_FIELD_NUMBER: _builtins.int
+    PERSONALITY_SLUGS_FIELD_NUMBER: _builtins.int
+    CEILINGS_FIELD_NUMBER: _builtins.int
+    slug: _builtins.str
+    """Required. Its name in addresses and records, as in "scribe"."""
+    display_name: _builtins.str
+    """Its name for people. Empty: stays; of a new agent it is the slug."""
+    @_builtins.property
+    def handles(self) -> _containers.RepeatedCompositeFieldContainer[_agent_pb2.Handle]:
+        """How people address it, on all sources. Empty: stays; a new agent without handles cannot be called."""
+
+    @_builtins.property
+    def personality_slugs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Slugs of the fragments of its framing, in the order they are joined. Empty: stays; required of a new agent."""
+
+    @_builtins.property
+    def ceilings(self) -> _agent_pb2.Ceilings:
+        """How far one run of it may go; each that is 0 or unset stays. A new agent has atlas' defaults: 40 turns,
+        400000 tokens, 30 minutes, 3 mistakes.
+        """
+
+    def __init__(
+        self,
+        *,
+        slug: _builtins.str = ...,
+        display_name: _builtins.str = ...,
+        handles: _abc.Iterable[_agent_pb2.Handle] | None = ...,
+        personality_slugs: _abc.Iterable[_builtins.str] | None = ...,
+        ceilings: _agent_pb2.Ceilings | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ceilings", b"ceilings"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ceilings", b"ceilings", "display_name", b"display_name", "handles", b"handles", "personality_slugs", b"personality_slugs", "slug", b"slug"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PutAgentRequest: _TypeAlias = PutAgentRequest  # noqa: Y015
+
+@_typing.final
+class PutAgentResponse(_message.Message):
+    """The agent."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGENT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def agent(self) -> _agent_pb2.Agent:
+        """It, as it is now."""
+
+    def __init__(
+        self,
+        *,
+        agent: _agent_pb2.Agent | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PutAgentResponse: _TypeAlias = PutAgentResponse  # noqa: Y015
+
+@_typing.final
+class PutPersonalityRequest(_message.Message):
+    """A fragment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SLUG_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    OPERATIONS_FIELD_NUMBER: _builtins.int
+    slug: _builtins.str
+    """Required. Its name, as in "who-scribe-is"."""
+    text: _builtins.str
+    """Required. The text, as the model reads it."""
+    @_builtins.property
+    def operations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Operations it is for, as in "spec_generate". Empty: all."""
+
+    def __init__(
+        self,
+        *,
+        slug: _builtins.str = ...,
+        text: _builtins.str = ...,
+        operations: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["operations", b"operations", "slug", b"slug", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PutPersonalityRequest: _TypeAlias = PutPersonalityRequest  # noqa: Y015
+
+@_typing.final
+class PutPersonalityResponse(_message.Message):
+    """The fragment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PERSONALITY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def personality(self) -> _agent_pb2.Personality:
+        """It, as it is now."""
+
+    def __init__(
+        self,
+        *,
+        personality: _agent_pb2.Personality | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["personality", b"personality"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["personality", b"personality"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PutPersonalityResponse: _TypeAlias = PutPersonalityResponse  # noqa: Y015

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class AgentServiceStub:
-    """The agents of a tenant.
+    """The agents of a tenant. One more agent is data: a slug, handles, fragments of framing, ceilings.
     """
 
     def __init__(self, channel):
@@ -40,14 +40,40 @@ class AgentServiceStub:
                 request_serializer=aucert_dot_astra_dot_v1_dot_agent__service__pb2.ListAgentsRequest.SerializeToString,
                 response_deserializer=aucert_dot_astra_dot_v1_dot_agent__service__pb2.ListAgentsResponse.FromString,
                 _registered_method=True)
+        self.PutAgent = channel.unary_unary(
+                '/aucert.astra.v1.AgentService/PutAgent',
+                request_serializer=aucert_dot_astra_dot_v1_dot_agent__service__pb2.PutAgentRequest.SerializeToString,
+                response_deserializer=aucert_dot_astra_dot_v1_dot_agent__service__pb2.PutAgentResponse.FromString,
+                _registered_method=True)
+        self.PutPersonality = channel.unary_unary(
+                '/aucert.astra.v1.AgentService/PutPersonality',
+                request_serializer=aucert_dot_astra_dot_v1_dot_agent__service__pb2.PutPersonalityRequest.SerializeToString,
+                response_deserializer=aucert_dot_astra_dot_v1_dot_agent__service__pb2.PutPersonalityResponse.FromString,
+                _registered_method=True)
 
 
 class AgentServiceServicer:
-    """The agents of a tenant.
+    """The agents of a tenant. One more agent is data: a slug, handles, fragments of framing, ceilings.
     """
 
     def ListAgents(self, request, context):
         """List the tenant's agents with their handles, ordered by slug. A tenant holds at most 100.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PutAgent(self, request, context):
+        """Register an agent, or change the one with this slug; what is left empty stays as it is. Handles that
+        another agent has, fragments nobody wrote and a 101st agent are refused with FIELD_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PutPersonality(self, request, context):
+        """Write a fragment of framing, or replace the one with this slug, for all agents that have it. Those that
+        come with a release are refused with FIELD_INVALID: the next release would replace what was written.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -61,6 +87,16 @@ def add_AgentServiceServicer_to_server(servicer, server):
                     request_deserializer=aucert_dot_astra_dot_v1_dot_agent__service__pb2.ListAgentsRequest.FromString,
                     response_serializer=aucert_dot_astra_dot_v1_dot_agent__service__pb2.ListAgentsResponse.SerializeToString,
             ),
+            'PutAgent': grpc.unary_unary_rpc_method_handler(
+                    servicer.PutAgent,
+                    request_deserializer=aucert_dot_astra_dot_v1_dot_agent__service__pb2.PutAgentRequest.FromString,
+                    response_serializer=aucert_dot_astra_dot_v1_dot_agent__service__pb2.PutAgentResponse.SerializeToString,
+            ),
+            'PutPersonality': grpc.unary_unary_rpc_method_handler(
+                    servicer.PutPersonality,
+                    request_deserializer=aucert_dot_astra_dot_v1_dot_agent__service__pb2.PutPersonalityRequest.FromString,
+                    response_serializer=aucert_dot_astra_dot_v1_dot_agent__service__pb2.PutPersonalityResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'aucert.astra.v1.AgentService', rpc_method_handlers)
@@ -70,7 +106,7 @@ def add_AgentServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AgentService:
-    """The agents of a tenant.
+    """The agents of a tenant. One more agent is data: a slug, handles, fragments of framing, ceilings.
     """
 
     @staticmethod
@@ -90,6 +126,60 @@ class AgentService:
             '/aucert.astra.v1.AgentService/ListAgents',
             aucert_dot_astra_dot_v1_dot_agent__service__pb2.ListAgentsRequest.SerializeToString,
             aucert_dot_astra_dot_v1_dot_agent__service__pb2.ListAgentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PutAgent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aucert.astra.v1.AgentService/PutAgent',
+            aucert_dot_astra_dot_v1_dot_agent__service__pb2.PutAgentRequest.SerializeToString,
+            aucert_dot_astra_dot_v1_dot_agent__service__pb2.PutAgentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PutPersonality(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aucert.astra.v1.AgentService/PutPersonality',
+            aucert_dot_astra_dot_v1_dot_agent__service__pb2.PutPersonalityRequest.SerializeToString,
+            aucert_dot_astra_dot_v1_dot_agent__service__pb2.PutPersonalityResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AgentServiceStub:
-    """The agents of a tenant."""
+    """The agents of a tenant. One more agent is data: a slug, handles, fragments of framing, ceilings."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -35,17 +35,33 @@ class AgentServiceStub:
     def __new__(cls, channel: _aio.Channel) -> AgentServiceAsyncStub: ...
     ListAgents: _grpc.UnaryUnaryMultiCallable[_agent_service_pb2.ListAgentsRequest, _agent_service_pb2.ListAgentsResponse]
     """List the tenant's agents with their handles, ordered by slug. A tenant holds at most 100."""
+    PutAgent: _grpc.UnaryUnaryMultiCallable[_agent_service_pb2.PutAgentRequest, _agent_service_pb2.PutAgentResponse]
+    """Register an agent, or change the one with this slug; what is left empty stays as it is. Handles that
+    another agent has, fragments nobody wrote and a 101st agent are refused with FIELD_INVALID.
+    """
+    PutPersonality: _grpc.UnaryUnaryMultiCallable[_agent_service_pb2.PutPersonalityRequest, _agent_service_pb2.PutPersonalityResponse]
+    """Write a fragment of framing, or replace the one with this slug, for all agents that have it. Those that
+    come with a release are refused with FIELD_INVALID: the next release would replace what was written.
+    """
 
 @_typing.type_check_only
 class AgentServiceAsyncStub(AgentServiceStub):
-    """The agents of a tenant."""
+    """The agents of a tenant. One more agent is data: a slug, handles, fragments of framing, ceilings."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListAgents: _aio.UnaryUnaryMultiCallable[_agent_service_pb2.ListAgentsRequest, _agent_service_pb2.ListAgentsResponse]  # type: ignore[assignment]
     """List the tenant's agents with their handles, ordered by slug. A tenant holds at most 100."""
+    PutAgent: _aio.UnaryUnaryMultiCallable[_agent_service_pb2.PutAgentRequest, _agent_service_pb2.PutAgentResponse]  # type: ignore[assignment]
+    """Register an agent, or change the one with this slug; what is left empty stays as it is. Handles that
+    another agent has, fragments nobody wrote and a 101st agent are refused with FIELD_INVALID.
+    """
+    PutPersonality: _aio.UnaryUnaryMultiCallable[_agent_service_pb2.PutPersonalityRequest, _agent_service_pb2.PutPersonalityResponse]  # type: ignore[assignment]
+    """Write a fragment of framing, or replace the one with this slug, for all agents that have it. Those that
+    come with a release are refused with FIELD_INVALID: the next release would replace what was written.
+    """
 
 class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
-    """The agents of a tenant."""
+    """The agents of a tenant. One more agent is data: a slug, handles, fragments of framing, ceilings."""
 
     @_abc_1.abstractmethod
     def ListAgents(
@@ -54,5 +70,25 @@ class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_agent_service_pb2.ListAgentsResponse, _abc.Awaitable[_agent_service_pb2.ListAgentsResponse]]:
         """List the tenant's agents with their handles, ordered by slug. A tenant holds at most 100."""
+
+    @_abc_1.abstractmethod
+    def PutAgent(
+        self,
+        request: _agent_service_pb2.PutAgentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_agent_service_pb2.PutAgentResponse, _abc.Awaitable[_agent_service_pb2.PutAgentResponse]]:
+        """Register an agent, or change the one with this slug; what is left empty stays as it is. Handles that
+        another agent has, fragments nobody wrote and a 101st agent are refused with FIELD_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def PutPersonality(
+        self,
+        request: _agent_service_pb2.PutPersonalityRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_agent_service_pb2.PutPersonalityResponse, _abc.Awaitable[_agent_service_pb2.PutPersonalityResponse]]:
+        """Write a fragment of framing, or replace the one with this slug, for all agents that have it. Those that
+        come with a release are refused with FIELD_INVALID: the next release would replace what was written.
+        """
 
 def add_AgentServiceServicer_to_server(servicer: AgentServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

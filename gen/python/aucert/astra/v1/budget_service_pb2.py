@@ -28,7 +28,7 @@ from aucert.common.v1 import scope_pb2 as aucert_dot_common_dot_v1_dot_scope__pb
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$aucert/astra/v1/budget_service.proto\x12\x0f\x61ucert.astra.v1\x1a\x1c\x61ucert/astra/v1/budget.proto\x1a aucert/astra/v1/transcript.proto\x1a\x1c\x61ucert/common/v1/scope.proto\x1a\x1b\x62uf/validate/validate.proto\"\xc3\x01\n\x13ReserveSpendRequest\x12(\n\x0btask_run_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\ttaskRunId\x12\x1d\n\x05\x66\x65nce\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00R\x05\x66\x65nce\x12*\n\x0bmodel_alias\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\nmodelAlias\x12\x37\n\x13reserved_usd_micros\x18\x04 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00R\x11reservedUsdMicros\"[\n\x14ReserveSpendResponse\x12\x43\n\x0breservation\x18\x01 \x01(\x0b\x32!.aucert.astra.v1.SpendReservationR\x0breservation\"\xd1\x01\n\rSetCapRequest\x12\x38\n\x04kind\x18\x01 \x01(\x0e\x32\x18.aucert.astra.v1.CapKindB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x04kind\x12&\n\nagent_slug\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@R\tagentSlug\x12+\n\x0btask_run_id\x18\x03 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\ttaskRunId\x12\x31\n\x10limit_usd_micros\x18\x04 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00R\x0elimitUsdMicros\"f\n\x0eSetCapResponse\x12&\n\x03\x63\x61p\x18\x01 \x01(\x0b\x32\x14.aucert.astra.v1.CapR\x03\x63\x61p\x12,\n\x12resumed_thread_ids\x18\x02 \x03(\tR\x10resumedThreadIds\"\xc5\x01\n\x10RaiseCapsRequest\x12%\n\tthread_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x08threadId\x12\x33\n\x11\x62\x65\x66ore_thread_seq\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00R\x0f\x62\x65\x66oreThreadSeq\x12-\n\x0e\x61\x64\x64_usd_micros\x18\x03 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00R\x0c\x61\x64\x64UsdMicros\x12&\n\x08identity\x18\x04 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01R\x08identity\"\\\n\x11RaiseCapsResponse\x12%\n\x0eprincipal_name\x18\x01 \x01(\tR\rprincipalName\x12 \n\x0ctask_run_ids\x18\x02 \x03(\tR\ntaskRunIds\"`\n\x0fListCapsRequest\x12$\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x08pageSize\x12\'\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\tpageToken\"d\n\x10ListCapsResponse\x12(\n\x04\x63\x61ps\x18\x01 \x03(\x0b\x32\x14.aucert.astra.v1.CapR\x04\x63\x61ps\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xee\x01\n\x15GetUsageReportRequest\x12\x43\n\tfirst_day\x18\x01 \x01(\tB&\xbaH#r!2\x1f^([0-9]{4}-[0-9]{2}-[0-9]{2})?$R\x08\x66irstDay\x12\x41\n\x08last_day\x18\x02 \x01(\tB&\xbaH#r!2\x1f^([0-9]{4}-[0-9]{2}-[0-9]{2})?$R\x07lastDay\x12M\n\x08group_by\x18\x03 \x03(\x0e\x32\x1f.aucert.astra.v1.UsageDimensionB\x11\xbaH\x0e\x92\x01\x0b\x10\x03\"\x07\x82\x01\x04\x10\x01 \x00R\x07groupBy\"\xb0\x01\n\x16GetUsageReportResponse\x12-\n\x04rows\x18\x01 \x03(\x0b\x32\x19.aucert.astra.v1.UsageRowR\x04rows\x12/\n\x05total\x18\x02 \x01(\x0b\x32\x19.aucert.astra.v1.UsageRowR\x05total\x12\x1b\n\tfirst_day\x18\x03 \x01(\tR\x08\x66irstDay\x12\x19\n\x08last_day\x18\x04 \x01(\tR\x07lastDay2\xe6\x03\n\rBudgetService\x12\x61\n\x0cReserveSpend\x12$.aucert.astra.v1.ReserveSpendRequest\x1a%.aucert.astra.v1.ReserveSpendResponse\"\x04\xa8\xbb\x18\x03\x12R\n\x06SetCap\x12\x1e.aucert.astra.v1.SetCapRequest\x1a\x1f.aucert.astra.v1.SetCapResponse\"\x07\x90\x02\x02\xa8\xbb\x18\x12\x12X\n\tRaiseCaps\x12!.aucert.astra.v1.RaiseCapsRequest\x1a\".aucert.astra.v1.RaiseCapsResponse\"\x04\xa8\xbb\x18\x02\x12X\n\x08ListCaps\x12 .aucert.astra.v1.ListCapsRequest\x1a!.aucert.astra.v1.ListCapsResponse\"\x07\x90\x02\x01\xa8\xbb\x18\x01\x12j\n\x0eGetUsageReport\x12&.aucert.astra.v1.GetUsageReportRequest\x1a\'.aucert.astra.v1.GetUsageReportResponse\"\x07\x90\x02\x01\xa8\xbb\x18\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$aucert/astra/v1/budget_service.proto\x12\x0f\x61ucert.astra.v1\x1a\x1c\x61ucert/astra/v1/budget.proto\x1a aucert/astra/v1/transcript.proto\x1a\x1c\x61ucert/common/v1/scope.proto\x1a\x1b\x62uf/validate/validate.proto\"\xc3\x01\n\x13ReserveSpendRequest\x12(\n\x0btask_run_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\ttaskRunId\x12\x1d\n\x05\x66\x65nce\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00R\x05\x66\x65nce\x12*\n\x0bmodel_alias\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\nmodelAlias\x12\x37\n\x13reserved_usd_micros\x18\x04 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00R\x11reservedUsdMicros\"[\n\x14ReserveSpendResponse\x12\x43\n\x0breservation\x18\x01 \x01(\x0b\x32!.aucert.astra.v1.SpendReservationR\x0breservation\"\x9a\x01\n\x13ReleaseSpendRequest\x12(\n\x0btask_run_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\ttaskRunId\x12\x1d\n\x05\x66\x65nce\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00R\x05\x66\x65nce\x12:\n\x14spend_reservation_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x12spendReservationId\"\x16\n\x14ReleaseSpendResponse\"\xd1\x01\n\rSetCapRequest\x12\x38\n\x04kind\x18\x01 \x01(\x0e\x32\x18.aucert.astra.v1.CapKindB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x04kind\x12&\n\nagent_slug\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@R\tagentSlug\x12+\n\x0btask_run_id\x18\x03 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\ttaskRunId\x12\x31\n\x10limit_usd_micros\x18\x04 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00R\x0elimitUsdMicros\"f\n\x0eSetCapResponse\x12&\n\x03\x63\x61p\x18\x01 \x01(\x0b\x32\x14.aucert.astra.v1.CapR\x03\x63\x61p\x12,\n\x12resumed_thread_ids\x18\x02 \x03(\tR\x10resumedThreadIds\"\xc5\x01\n\x10RaiseCapsRequest\x12%\n\tthread_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x08threadId\x12\x33\n\x11\x62\x65\x66ore_thread_seq\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00R\x0f\x62\x65\x66oreThreadSeq\x12-\n\x0e\x61\x64\x64_usd_micros\x18\x03 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00R\x0c\x61\x64\x64UsdMicros\x12&\n\x08identity\x18\x04 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01R\x08identity\"\\\n\x11RaiseCapsResponse\x12%\n\x0eprincipal_name\x18\x01 \x01(\tR\rprincipalName\x12 \n\x0ctask_run_ids\x18\x02 \x03(\tR\ntaskRunIds\"`\n\x0fListCapsRequest\x12$\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x08pageSize\x12\'\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\tpageToken\"d\n\x10ListCapsResponse\x12(\n\x04\x63\x61ps\x18\x01 \x03(\x0b\x32\x14.aucert.astra.v1.CapR\x04\x63\x61ps\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xee\x01\n\x15GetUsageReportRequest\x12\x43\n\tfirst_day\x18\x01 \x01(\tB&\xbaH#r!2\x1f^([0-9]{4}-[0-9]{2}-[0-9]{2})?$R\x08\x66irstDay\x12\x41\n\x08last_day\x18\x02 \x01(\tB&\xbaH#r!2\x1f^([0-9]{4}-[0-9]{2}-[0-9]{2})?$R\x07lastDay\x12M\n\x08group_by\x18\x03 \x03(\x0e\x32\x1f.aucert.astra.v1.UsageDimensionB\x11\xbaH\x0e\x92\x01\x0b\x10\x03\"\x07\x82\x01\x04\x10\x01 \x00R\x07groupBy\"\xb0\x01\n\x16GetUsageReportResponse\x12-\n\x04rows\x18\x01 \x03(\x0b\x32\x19.aucert.astra.v1.UsageRowR\x04rows\x12/\n\x05total\x18\x02 \x01(\x0b\x32\x19.aucert.astra.v1.UsageRowR\x05total\x12\x1b\n\tfirst_day\x18\x03 \x01(\tR\x08\x66irstDay\x12\x19\n\x08last_day\x18\x04 \x01(\tR\x07lastDay2\xcc\x04\n\rBudgetService\x12\x61\n\x0cReserveSpend\x12$.aucert.astra.v1.ReserveSpendRequest\x1a%.aucert.astra.v1.ReserveSpendResponse\"\x04\xa8\xbb\x18\x03\x12\x64\n\x0cReleaseSpend\x12$.aucert.astra.v1.ReleaseSpendRequest\x1a%.aucert.astra.v1.ReleaseSpendResponse\"\x07\x90\x02\x02\xa8\xbb\x18\x03\x12R\n\x06SetCap\x12\x1e.aucert.astra.v1.SetCapRequest\x1a\x1f.aucert.astra.v1.SetCapResponse\"\x07\x90\x02\x02\xa8\xbb\x18\x12\x12X\n\tRaiseCaps\x12!.aucert.astra.v1.RaiseCapsRequest\x1a\".aucert.astra.v1.RaiseCapsResponse\"\x04\xa8\xbb\x18\x02\x12X\n\x08ListCaps\x12 .aucert.astra.v1.ListCapsRequest\x1a!.aucert.astra.v1.ListCapsResponse\"\x07\x90\x02\x01\xa8\xbb\x18\x01\x12j\n\x0eGetUsageReport\x12&.aucert.astra.v1.GetUsageReportRequest\x1a\'.aucert.astra.v1.GetUsageReportResponse\"\x07\x90\x02\x01\xa8\xbb\x18\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,6 +43,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RESERVESPENDREQUEST'].fields_by_name['model_alias']._serialized_options = b'\272H\006r\004\020\001\030@'
   _globals['_RESERVESPENDREQUEST'].fields_by_name['reserved_usd_micros']._loaded_options = None
   _globals['_RESERVESPENDREQUEST'].fields_by_name['reserved_usd_micros']._serialized_options = b'\272H\004\"\002(\000'
+  _globals['_RELEASESPENDREQUEST'].fields_by_name['task_run_id']._loaded_options = None
+  _globals['_RELEASESPENDREQUEST'].fields_by_name['task_run_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_RELEASESPENDREQUEST'].fields_by_name['fence']._loaded_options = None
+  _globals['_RELEASESPENDREQUEST'].fields_by_name['fence']._serialized_options = b'\272H\004\"\002 \000'
+  _globals['_RELEASESPENDREQUEST'].fields_by_name['spend_reservation_id']._loaded_options = None
+  _globals['_RELEASESPENDREQUEST'].fields_by_name['spend_reservation_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_SETCAPREQUEST'].fields_by_name['kind']._loaded_options = None
   _globals['_SETCAPREQUEST'].fields_by_name['kind']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
   _globals['_SETCAPREQUEST'].fields_by_name['agent_slug']._loaded_options = None
@@ -71,6 +77,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETUSAGEREPORTREQUEST'].fields_by_name['group_by']._serialized_options = b'\272H\016\222\001\013\020\003\"\007\202\001\004\020\001 \000'
   _globals['_BUDGETSERVICE'].methods_by_name['ReserveSpend']._loaded_options = None
   _globals['_BUDGETSERVICE'].methods_by_name['ReserveSpend']._serialized_options = b'\250\273\030\003'
+  _globals['_BUDGETSERVICE'].methods_by_name['ReleaseSpend']._loaded_options = None
+  _globals['_BUDGETSERVICE'].methods_by_name['ReleaseSpend']._serialized_options = b'\220\002\002\250\273\030\003'
   _globals['_BUDGETSERVICE'].methods_by_name['SetCap']._loaded_options = None
   _globals['_BUDGETSERVICE'].methods_by_name['SetCap']._serialized_options = b'\220\002\002\250\273\030\022'
   _globals['_BUDGETSERVICE'].methods_by_name['RaiseCaps']._loaded_options = None
@@ -83,22 +91,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RESERVESPENDREQUEST']._serialized_end=376
   _globals['_RESERVESPENDRESPONSE']._serialized_start=378
   _globals['_RESERVESPENDRESPONSE']._serialized_end=469
-  _globals['_SETCAPREQUEST']._serialized_start=472
-  _globals['_SETCAPREQUEST']._serialized_end=681
-  _globals['_SETCAPRESPONSE']._serialized_start=683
-  _globals['_SETCAPRESPONSE']._serialized_end=785
-  _globals['_RAISECAPSREQUEST']._serialized_start=788
-  _globals['_RAISECAPSREQUEST']._serialized_end=985
-  _globals['_RAISECAPSRESPONSE']._serialized_start=987
-  _globals['_RAISECAPSRESPONSE']._serialized_end=1079
-  _globals['_LISTCAPSREQUEST']._serialized_start=1081
-  _globals['_LISTCAPSREQUEST']._serialized_end=1177
-  _globals['_LISTCAPSRESPONSE']._serialized_start=1179
-  _globals['_LISTCAPSRESPONSE']._serialized_end=1279
-  _globals['_GETUSAGEREPORTREQUEST']._serialized_start=1282
-  _globals['_GETUSAGEREPORTREQUEST']._serialized_end=1520
-  _globals['_GETUSAGEREPORTRESPONSE']._serialized_start=1523
-  _globals['_GETUSAGEREPORTRESPONSE']._serialized_end=1699
-  _globals['_BUDGETSERVICE']._serialized_start=1702
-  _globals['_BUDGETSERVICE']._serialized_end=2188
+  _globals['_RELEASESPENDREQUEST']._serialized_start=472
+  _globals['_RELEASESPENDREQUEST']._serialized_end=626
+  _globals['_RELEASESPENDRESPONSE']._serialized_start=628
+  _globals['_RELEASESPENDRESPONSE']._serialized_end=650
+  _globals['_SETCAPREQUEST']._serialized_start=653
+  _globals['_SETCAPREQUEST']._serialized_end=862
+  _globals['_SETCAPRESPONSE']._serialized_start=864
+  _globals['_SETCAPRESPONSE']._serialized_end=966
+  _globals['_RAISECAPSREQUEST']._serialized_start=969
+  _globals['_RAISECAPSREQUEST']._serialized_end=1166
+  _globals['_RAISECAPSRESPONSE']._serialized_start=1168
+  _globals['_RAISECAPSRESPONSE']._serialized_end=1260
+  _globals['_LISTCAPSREQUEST']._serialized_start=1262
+  _globals['_LISTCAPSREQUEST']._serialized_end=1358
+  _globals['_LISTCAPSRESPONSE']._serialized_start=1360
+  _globals['_LISTCAPSRESPONSE']._serialized_end=1460
+  _globals['_GETUSAGEREPORTREQUEST']._serialized_start=1463
+  _globals['_GETUSAGEREPORTREQUEST']._serialized_end=1701
+  _globals['_GETUSAGEREPORTRESPONSE']._serialized_start=1704
+  _globals['_GETUSAGEREPORTRESPONSE']._serialized_end=1880
+  _globals['_BUDGETSERVICE']._serialized_start=1883
+  _globals['_BUDGETSERVICE']._serialized_end=2471
 # @@protoc_insertion_point(module_scope)

@@ -79,6 +79,53 @@ class ReserveSpendResponse(_message.Message):
 Global___ReserveSpendResponse: _TypeAlias = ReserveSpendResponse  # noqa: Y015
 
 @_typing.final
+class ReleaseSpendRequest(_message.Message):
+    """A reservation to free."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_RUN_ID_FIELD_NUMBER: _builtins.int
+    FENCE_FIELD_NUMBER: _builtins.int
+    SPEND_RESERVATION_ID_FIELD_NUMBER: _builtins.int
+    task_run_id: _builtins.str
+    """Required. The run."""
+    fence: _builtins.int
+    """Required. Fence of the attempt."""
+    spend_reservation_id: _builtins.str
+    """Required. The reservation."""
+    def __init__(
+        self,
+        *,
+        task_run_id: _builtins.str = ...,
+        fence: _builtins.int = ...,
+        spend_reservation_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fence", b"fence", "spend_reservation_id", b"spend_reservation_id", "task_run_id", b"task_run_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReleaseSpendRequest: _TypeAlias = ReleaseSpendRequest  # noqa: Y015
+
+@_typing.final
+class ReleaseSpendResponse(_message.Message):
+    """It is free."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReleaseSpendResponse: _TypeAlias = ReleaseSpendResponse  # noqa: Y015
+
+@_typing.final
 class SetCapRequest(_message.Message):
     """A cap to set."""
 

@@ -40,6 +40,11 @@ class BudgetServiceStub:
                 request_serializer=aucert_dot_astra_dot_v1_dot_budget__service__pb2.ReserveSpendRequest.SerializeToString,
                 response_deserializer=aucert_dot_astra_dot_v1_dot_budget__service__pb2.ReserveSpendResponse.FromString,
                 _registered_method=True)
+        self.ReleaseSpend = channel.unary_unary(
+                '/aucert.astra.v1.BudgetService/ReleaseSpend',
+                request_serializer=aucert_dot_astra_dot_v1_dot_budget__service__pb2.ReleaseSpendRequest.SerializeToString,
+                response_deserializer=aucert_dot_astra_dot_v1_dot_budget__service__pb2.ReleaseSpendResponse.FromString,
+                _registered_method=True)
         self.SetCap = channel.unary_unary(
                 '/aucert.astra.v1.BudgetService/SetCap',
                 request_serializer=aucert_dot_astra_dot_v1_dot_budget__service__pb2.SetCapRequest.SerializeToString,
@@ -71,6 +76,14 @@ class BudgetServiceServicer:
         when a cap leaves too little, and with BUDGET_HELD while only calls under way keep it from fitting. What is
         left open by an attempt that died is put down as abandoned, at this price, when the next attempt begins or
         an hour has passed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReleaseSpend(self, request, context):
+        """Free what was set aside for a call that no provider took: it was never made, or refused. Repeating it changes
+        nothing. Refused with RESERVATION_NOT_OPEN when it was spent or put down as abandoned.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -116,6 +129,11 @@ def add_BudgetServiceServicer_to_server(servicer, server):
                     servicer.ReserveSpend,
                     request_deserializer=aucert_dot_astra_dot_v1_dot_budget__service__pb2.ReserveSpendRequest.FromString,
                     response_serializer=aucert_dot_astra_dot_v1_dot_budget__service__pb2.ReserveSpendResponse.SerializeToString,
+            ),
+            'ReleaseSpend': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReleaseSpend,
+                    request_deserializer=aucert_dot_astra_dot_v1_dot_budget__service__pb2.ReleaseSpendRequest.FromString,
+                    response_serializer=aucert_dot_astra_dot_v1_dot_budget__service__pb2.ReleaseSpendResponse.SerializeToString,
             ),
             'SetCap': grpc.unary_unary_rpc_method_handler(
                     servicer.SetCap,
@@ -166,6 +184,33 @@ class BudgetService:
             '/aucert.astra.v1.BudgetService/ReserveSpend',
             aucert_dot_astra_dot_v1_dot_budget__service__pb2.ReserveSpendRequest.SerializeToString,
             aucert_dot_astra_dot_v1_dot_budget__service__pb2.ReserveSpendResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReleaseSpend(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aucert.astra.v1.BudgetService/ReleaseSpend',
+            aucert_dot_astra_dot_v1_dot_budget__service__pb2.ReleaseSpendRequest.SerializeToString,
+            aucert_dot_astra_dot_v1_dot_budget__service__pb2.ReleaseSpendResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,6 +39,10 @@ class BudgetServiceStub:
     left open by an attempt that died is put down as abandoned, at this price, when the next attempt begins or
     an hour has passed.
     """
+    ReleaseSpend: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.ReleaseSpendRequest, _budget_service_pb2.ReleaseSpendResponse]
+    """Free what was set aside for a call that no provider took: it was never made, or refused. Repeating it changes
+    nothing. Refused with RESERVATION_NOT_OPEN when it was spent or put down as abandoned.
+    """
     SetCap: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.SetCapRequest, _budget_service_pb2.SetCapResponse]
     """Set a cap, higher or lower. Runs it applies to that wait for money are at work again when it answers, and
     find out by themselves whether it is enough; DispatcherService.RingThreads wakes them at once, its sweep
@@ -66,6 +70,10 @@ class BudgetServiceAsyncStub(BudgetServiceStub):
     when a cap leaves too little, and with BUDGET_HELD while only calls under way keep it from fitting. What is
     left open by an attempt that died is put down as abandoned, at this price, when the next attempt begins or
     an hour has passed.
+    """
+    ReleaseSpend: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.ReleaseSpendRequest, _budget_service_pb2.ReleaseSpendResponse]  # type: ignore[assignment]
+    """Free what was set aside for a call that no provider took: it was never made, or refused. Repeating it changes
+    nothing. Refused with RESERVATION_NOT_OPEN when it was spent or put down as abandoned.
     """
     SetCap: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.SetCapRequest, _budget_service_pb2.SetCapResponse]  # type: ignore[assignment]
     """Set a cap, higher or lower. Runs it applies to that wait for money are at work again when it answers, and
@@ -97,6 +105,16 @@ class BudgetServiceServicer(metaclass=_abc_1.ABCMeta):
         when a cap leaves too little, and with BUDGET_HELD while only calls under way keep it from fitting. What is
         left open by an attempt that died is put down as abandoned, at this price, when the next attempt begins or
         an hour has passed.
+        """
+
+    @_abc_1.abstractmethod
+    def ReleaseSpend(
+        self,
+        request: _budget_service_pb2.ReleaseSpendRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_budget_service_pb2.ReleaseSpendResponse, _abc.Awaitable[_budget_service_pb2.ReleaseSpendResponse]]:
+        """Free what was set aside for a call that no provider took: it was never made, or refused. Repeating it changes
+        nothing. Refused with RESERVATION_NOT_OPEN when it was spent or put down as abandoned.
         """
 
     @_abc_1.abstractmethod

@@ -27,7 +27,7 @@ from aucert.common.v1 import scope_pb2 as aucert_dot_common_dot_v1_dot_scope__pb
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'aucert/astra/v1/principal_service.proto\x12\x0f\x61ucert.astra.v1\x1a\x1f\x61ucert/astra/v1/principal.proto\x1a\x1c\x61ucert/common/v1/scope.proto\x1a\x1b\x62uf/validate/validate.proto\"J\n\x1c\x41uthenticatePrincipalRequest\x12*\n\x0ctoken_sha256\x18\x01 \x01(\x0c\x42\x07\xbaH\x04z\x02h R\x0btokenSha256\"Y\n\x1d\x41uthenticatePrincipalResponse\x12\x38\n\tprincipal\x18\x01 \x01(\x0b\x32\x1a.aucert.astra.v1.PrincipalR\tprincipal\"{\n\x14ResolveTenantRequest\x12,\n\x04slug\x18\x01 \x01(\tB\x16\xbaH\x13r\x11\x32\x0f^[^\\x00]{1,64}$H\x00R\x04slug\x12\'\n\ttenant_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01H\x00R\x08tenantIdB\x0c\n\x03key\x12\x05\xbaH\x02\x08\x01\"H\n\x15ResolveTenantResponse\x12\x1b\n\ttenant_id\x18\x01 \x01(\tR\x08tenantId\x12\x12\n\x04slug\x18\x02 \x01(\tR\x04slug2\xfc\x01\n\x10PrincipalService\x12\x7f\n\x15\x41uthenticatePrincipal\x12-.aucert.astra.v1.AuthenticatePrincipalRequest\x1a..aucert.astra.v1.AuthenticatePrincipalResponse\"\x07\x90\x02\x01\xa8\xbb\x18\x0f\x12g\n\rResolveTenant\x12%.aucert.astra.v1.ResolveTenantRequest\x1a&.aucert.astra.v1.ResolveTenantResponse\"\x07\x90\x02\x01\xa8\xbb\x18\x0f\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'aucert/astra/v1/principal_service.proto\x12\x0f\x61ucert.astra.v1\x1a\x1f\x61ucert/astra/v1/principal.proto\x1a\x1c\x61ucert/common/v1/scope.proto\x1a\x1b\x62uf/validate/validate.proto\"J\n\x1c\x41uthenticatePrincipalRequest\x12*\n\x0ctoken_sha256\x18\x01 \x01(\x0c\x42\x07\xbaH\x04z\x02h R\x0btokenSha256\"Y\n\x1d\x41uthenticatePrincipalResponse\x12\x38\n\tprincipal\x18\x01 \x01(\x0b\x32\x1a.aucert.astra.v1.PrincipalR\tprincipal\"{\n\x14ResolveTenantRequest\x12,\n\x04slug\x18\x01 \x01(\tB\x16\xbaH\x13r\x11\x32\x0f^[^\\x00]{1,64}$H\x00R\x04slug\x12\'\n\ttenant_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01H\x00R\x08tenantIdB\x0c\n\x03key\x12\x05\xbaH\x02\x08\x01\"H\n\x15ResolveTenantResponse\x12\x1b\n\ttenant_id\x18\x01 \x01(\tR\x08tenantId\x12\x12\n\x04slug\x18\x02 \x01(\tR\x04slug\"f\n\x12ListTenantsRequest\x12$\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x08pageSize\x12*\n\npage_token\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\tpageToken\"\\\n\x13ListTenantsResponse\x12\x1d\n\ntenant_ids\x18\x01 \x03(\tR\ttenantIds\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xdf\x02\n\x10PrincipalService\x12\x7f\n\x15\x41uthenticatePrincipal\x12-.aucert.astra.v1.AuthenticatePrincipalRequest\x1a..aucert.astra.v1.AuthenticatePrincipalResponse\"\x07\x90\x02\x01\xa8\xbb\x18\x0f\x12g\n\rResolveTenant\x12%.aucert.astra.v1.ResolveTenantRequest\x1a&.aucert.astra.v1.ResolveTenantResponse\"\x07\x90\x02\x01\xa8\xbb\x18\x0f\x12\x61\n\x0bListTenants\x12#.aucert.astra.v1.ListTenantsRequest\x1a$.aucert.astra.v1.ListTenantsResponse\"\x07\x90\x02\x01\xa8\xbb\x18\x10\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,10 +42,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RESOLVETENANTREQUEST'].fields_by_name['slug']._serialized_options = b'\272H\023r\0212\017^[^\\x00]{1,64}$'
   _globals['_RESOLVETENANTREQUEST'].fields_by_name['tenant_id']._loaded_options = None
   _globals['_RESOLVETENANTREQUEST'].fields_by_name['tenant_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_LISTTENANTSREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTTENANTSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004\032\002(\000'
+  _globals['_LISTTENANTSREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTTENANTSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
   _globals['_PRINCIPALSERVICE'].methods_by_name['AuthenticatePrincipal']._loaded_options = None
   _globals['_PRINCIPALSERVICE'].methods_by_name['AuthenticatePrincipal']._serialized_options = b'\220\002\001\250\273\030\017'
   _globals['_PRINCIPALSERVICE'].methods_by_name['ResolveTenant']._loaded_options = None
   _globals['_PRINCIPALSERVICE'].methods_by_name['ResolveTenant']._serialized_options = b'\220\002\001\250\273\030\017'
+  _globals['_PRINCIPALSERVICE'].methods_by_name['ListTenants']._loaded_options = None
+  _globals['_PRINCIPALSERVICE'].methods_by_name['ListTenants']._serialized_options = b'\220\002\001\250\273\030\020'
   _globals['_AUTHENTICATEPRINCIPALREQUEST']._serialized_start=152
   _globals['_AUTHENTICATEPRINCIPALREQUEST']._serialized_end=226
   _globals['_AUTHENTICATEPRINCIPALRESPONSE']._serialized_start=228
@@ -54,6 +60,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RESOLVETENANTREQUEST']._serialized_end=442
   _globals['_RESOLVETENANTRESPONSE']._serialized_start=444
   _globals['_RESOLVETENANTRESPONSE']._serialized_end=516
-  _globals['_PRINCIPALSERVICE']._serialized_start=519
-  _globals['_PRINCIPALSERVICE']._serialized_end=771
+  _globals['_LISTTENANTSREQUEST']._serialized_start=518
+  _globals['_LISTTENANTSREQUEST']._serialized_end=620
+  _globals['_LISTTENANTSRESPONSE']._serialized_start=622
+  _globals['_LISTTENANTSRESPONSE']._serialized_end=714
+  _globals['_PRINCIPALSERVICE']._serialized_start=717
+  _globals['_PRINCIPALSERVICE']._serialized_end=1068
 # @@protoc_insertion_point(module_scope)

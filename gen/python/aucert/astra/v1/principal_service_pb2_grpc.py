@@ -45,6 +45,11 @@ class PrincipalServiceStub:
                 request_serializer=aucert_dot_astra_dot_v1_dot_principal__service__pb2.ResolveTenantRequest.SerializeToString,
                 response_deserializer=aucert_dot_astra_dot_v1_dot_principal__service__pb2.ResolveTenantResponse.FromString,
                 _registered_method=True)
+        self.ListTenants = channel.unary_unary(
+                '/aucert.astra.v1.PrincipalService/ListTenants',
+                request_serializer=aucert_dot_astra_dot_v1_dot_principal__service__pb2.ListTenantsRequest.SerializeToString,
+                response_deserializer=aucert_dot_astra_dot_v1_dot_principal__service__pb2.ListTenantsResponse.FromString,
+                _registered_method=True)
 
 
 class PrincipalServiceServicer:
@@ -65,6 +70,13 @@ class PrincipalServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListTenants(self, request, context):
+        """List the tenants, for loops that work for all of them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PrincipalServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -77,6 +89,11 @@ def add_PrincipalServiceServicer_to_server(servicer, server):
                     servicer.ResolveTenant,
                     request_deserializer=aucert_dot_astra_dot_v1_dot_principal__service__pb2.ResolveTenantRequest.FromString,
                     response_serializer=aucert_dot_astra_dot_v1_dot_principal__service__pb2.ResolveTenantResponse.SerializeToString,
+            ),
+            'ListTenants': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTenants,
+                    request_deserializer=aucert_dot_astra_dot_v1_dot_principal__service__pb2.ListTenantsRequest.FromString,
+                    response_serializer=aucert_dot_astra_dot_v1_dot_principal__service__pb2.ListTenantsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -134,6 +151,33 @@ class PrincipalService:
             '/aucert.astra.v1.PrincipalService/ResolveTenant',
             aucert_dot_astra_dot_v1_dot_principal__service__pb2.ResolveTenantRequest.SerializeToString,
             aucert_dot_astra_dot_v1_dot_principal__service__pb2.ResolveTenantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTenants(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aucert.astra.v1.PrincipalService/ListTenants',
+            aucert_dot_astra_dot_v1_dot_principal__service__pb2.ListTenantsRequest.SerializeToString,
+            aucert_dot_astra_dot_v1_dot_principal__service__pb2.ListTenantsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -37,6 +37,8 @@ class PrincipalServiceStub:
     """Find the principal of a token; unknown tokens are answered with TOKEN_INVALID."""
     ResolveTenant: _grpc.UnaryUnaryMultiCallable[_principal_service_pb2.ResolveTenantRequest, _principal_service_pb2.ResolveTenantResponse]
     """Find a tenant by its slug or its id; an unknown one is answered with TENANT_NOT_FOUND."""
+    ListTenants: _grpc.UnaryUnaryMultiCallable[_principal_service_pb2.ListTenantsRequest, _principal_service_pb2.ListTenantsResponse]
+    """List the tenants, for loops that work for all of them."""
 
 @_typing.type_check_only
 class PrincipalServiceAsyncStub(PrincipalServiceStub):
@@ -47,6 +49,8 @@ class PrincipalServiceAsyncStub(PrincipalServiceStub):
     """Find the principal of a token; unknown tokens are answered with TOKEN_INVALID."""
     ResolveTenant: _aio.UnaryUnaryMultiCallable[_principal_service_pb2.ResolveTenantRequest, _principal_service_pb2.ResolveTenantResponse]  # type: ignore[assignment]
     """Find a tenant by its slug or its id; an unknown one is answered with TENANT_NOT_FOUND."""
+    ListTenants: _aio.UnaryUnaryMultiCallable[_principal_service_pb2.ListTenantsRequest, _principal_service_pb2.ListTenantsResponse]  # type: ignore[assignment]
+    """List the tenants, for loops that work for all of them."""
 
 class PrincipalServiceServicer(metaclass=_abc_1.ABCMeta):
     """Who a token belongs to."""
@@ -66,5 +70,13 @@ class PrincipalServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_principal_service_pb2.ResolveTenantResponse, _abc.Awaitable[_principal_service_pb2.ResolveTenantResponse]]:
         """Find a tenant by its slug or its id; an unknown one is answered with TENANT_NOT_FOUND."""
+
+    @_abc_1.abstractmethod
+    def ListTenants(
+        self,
+        request: _principal_service_pb2.ListTenantsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_principal_service_pb2.ListTenantsResponse, _abc.Awaitable[_principal_service_pb2.ListTenantsResponse]]:
+        """List the tenants, for loops that work for all of them."""
 
 def add_PrincipalServiceServicer_to_server(servicer: PrincipalServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -22,40 +22,41 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from aucert.models.v1 import generation_pb2 as aucert_dot_models_dot_v1_dot_generation__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n aucert/astra/v1/task_event.proto\x12\x0f\x61ucert.astra.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe3\x06\n\tTaskEvent\x12\x1e\n\x0btask_run_id\x18\x01 \x01(\tR\ttaskRunId\x12\x10\n\x03seq\x18\x02 \x01(\x03R\x03seq\x12=\n\x0c\x63reated_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0b\x63reatedTime\x12\x44\n\ragent_started\x18\x04 \x01(\x0b\x32\x1d.aucert.astra.v1.AgentStartedH\x00R\x0c\x61gentStarted\x12P\n\x11\x61ttempt_restarted\x18\x05 \x01(\x0b\x32!.aucert.astra.v1.AttemptRestartedH\x00R\x10\x61ttemptRestarted\x12+\n\x04turn\x18\x06 \x01(\x0b\x32\x15.aucert.astra.v1.TurnH\x00R\x04turn\x12@\n\ttool_call\x18\x07 \x01(\x0b\x32!.aucert.astra.v1.ToolCallFinishedH\x00R\x08toolCall\x12\x38\n\tfollow_up\x18\x08 \x01(\x0b\x32\x19.aucert.astra.v1.FollowUpH\x00R\x08\x66ollowUp\x12G\n\x0estop_requested\x18\t \x01(\x0b\x32\x1e.aucert.astra.v1.StopRequestedH\x00R\rstopRequested\x12\x34\n\x07waiting\x18\n \x01(\x0b\x32\x18.aucert.astra.v1.WaitingH\x00R\x07waiting\x12\x31\n\x06notice\x18\x0b \x01(\x0b\x32\x17.aucert.astra.v1.NoticeH\x00R\x06notice\x12S\n\x12notice_undelivered\x18\x0c \x01(\x0b\x32\".aucert.astra.v1.NoticeUndeliveredH\x00R\x11noticeUndelivered\x12J\n\x0f\x61gent_completed\x18\r \x01(\x0b\x32\x1f.aucert.astra.v1.AgentCompletedH\x00R\x0e\x61gentCompleted\x12G\n\x0e\x62udget_resumed\x18\x0e \x01(\x0b\x32\x1e.aucert.astra.v1.BudgetResumedH\x00R\rbudgetResumedB\x08\n\x06\x64\x65tail\"G\n\x0c\x41gentStarted\x12\x1f\n\x0bmodel_alias\x18\x01 \x01(\tR\nmodelAlias\x12\x16\n\x06worker\x18\x02 \x01(\tR\x06worker\"i\n\x10\x41ttemptRestarted\x12\x14\n\x05\x66\x65nce\x18\x01 \x01(\x03R\x05\x66\x65nce\x12\x16\n\x06worker\x18\x02 \x01(\tR\x06worker\x12\'\n\x0f\x61\x62\x61ndoned_calls\x18\x03 \x01(\x05R\x0e\x61\x62\x61ndonedCalls\"\xf7\x01\n\x04Turn\x12\x1a\n\x08position\x18\x01 \x01(\x05R\x08position\x12\x1f\n\x0bmodel_alias\x18\x02 \x01(\tR\nmodelAlias\x12!\n\x0ctokens_input\x18\x03 \x01(\x03R\x0btokensInput\x12#\n\rtokens_output\x18\x04 \x01(\x03R\x0ctokensOutput\x12&\n\x0f\x63ost_usd_micros\x18\x05 \x01(\x03R\rcostUsdMicros\x12\x1f\n\x0b\x64uration_ms\x18\x06 \x01(\x03R\ndurationMs\x12!\n\x0ctools_called\x18\x07 \x03(\tR\x0btoolsCalled\"\x99\x01\n\x10ToolCallFinished\x12\x17\n\x07\x63\x61ll_id\x18\x01 \x01(\tR\x06\x63\x61llId\x12\x1b\n\ttool_name\x18\x02 \x01(\tR\x08toolName\x12\x16\n\x06\x66\x61iled\x18\x03 \x01(\x08R\x06\x66\x61iled\x12\x16\n\x06reason\x18\x04 \x01(\tR\x06reason\x12\x1f\n\x0b\x64uration_ms\x18\x05 \x01(\x03R\ndurationMs\"R\n\x08\x46ollowUp\x12&\n\x0fthread_event_id\x18\x01 \x01(\tR\rthreadEventId\x12\x1e\n\x0btask_run_id\x18\x02 \x01(\tR\ttaskRunId\"-\n\rStopRequested\x12\x1c\n\trequester\x18\x01 \x01(\tR\trequester\"i\n\x07Waiting\x12\x1f\n\x0bwaiting_for\x18\x01 \x01(\tR\nwaitingFor\x12=\n\x0c\x65xpires_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0b\x65xpiresTime\".\n\x06Notice\x12\x12\n\x04kind\x18\x01 \x01(\tR\x04kind\x12\x10\n\x03url\x18\x02 \x01(\tR\x03url\"?\n\x11NoticeUndelivered\x12\x12\n\x04kind\x18\x01 \x01(\tR\x04kind\x12\x16\n\x06reason\x18\x02 \x01(\tR\x06reason\"b\n\rBudgetResumed\x12\x15\n\x06set_by\x18\x01 \x01(\tR\x05setBy\x12\x10\n\x03\x63\x61p\x18\x02 \x01(\tR\x03\x63\x61p\x12(\n\x10limit_usd_micros\x18\x03 \x01(\x03R\x0elimitUsdMicros\"\xb7\x01\n\x0e\x41gentCompleted\x12\x45\n\x0eoutput_payload\x18\x01 \x01(\x0b\x32\x1e.aucert.astra.v1.OutputPayloadR\routputPayload\x12\x1d\n\nmodel_used\x18\x02 \x01(\tR\tmodelUsed\x12\x18\n\x07outcome\x18\x03 \x01(\tR\x07outcome\x12%\n\x0eoutcome_reason\x18\x04 \x01(\tR\routcomeReason\"@\n\rOutputPayload\x12\x12\n\x04text\x18\x01 \x01(\tR\x04text\x12\x1b\n\treply_url\x18\x02 \x01(\tR\x08replyUrlb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n aucert/astra/v1/task_event.proto\x12\x0f\x61ucert.astra.v1\x1a!aucert/models/v1/generation.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe3\x06\n\tTaskEvent\x12\x1e\n\x0btask_run_id\x18\x01 \x01(\tR\ttaskRunId\x12\x10\n\x03seq\x18\x02 \x01(\x03R\x03seq\x12=\n\x0c\x63reated_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0b\x63reatedTime\x12\x44\n\ragent_started\x18\x04 \x01(\x0b\x32\x1d.aucert.astra.v1.AgentStartedH\x00R\x0c\x61gentStarted\x12P\n\x11\x61ttempt_restarted\x18\x05 \x01(\x0b\x32!.aucert.astra.v1.AttemptRestartedH\x00R\x10\x61ttemptRestarted\x12+\n\x04turn\x18\x06 \x01(\x0b\x32\x15.aucert.astra.v1.TurnH\x00R\x04turn\x12@\n\ttool_call\x18\x07 \x01(\x0b\x32!.aucert.astra.v1.ToolCallFinishedH\x00R\x08toolCall\x12\x38\n\tfollow_up\x18\x08 \x01(\x0b\x32\x19.aucert.astra.v1.FollowUpH\x00R\x08\x66ollowUp\x12G\n\x0estop_requested\x18\t \x01(\x0b\x32\x1e.aucert.astra.v1.StopRequestedH\x00R\rstopRequested\x12\x34\n\x07waiting\x18\n \x01(\x0b\x32\x18.aucert.astra.v1.WaitingH\x00R\x07waiting\x12\x31\n\x06notice\x18\x0b \x01(\x0b\x32\x17.aucert.astra.v1.NoticeH\x00R\x06notice\x12S\n\x12notice_undelivered\x18\x0c \x01(\x0b\x32\".aucert.astra.v1.NoticeUndeliveredH\x00R\x11noticeUndelivered\x12J\n\x0f\x61gent_completed\x18\r \x01(\x0b\x32\x1f.aucert.astra.v1.AgentCompletedH\x00R\x0e\x61gentCompleted\x12G\n\x0e\x62udget_resumed\x18\x0e \x01(\x0b\x32\x1e.aucert.astra.v1.BudgetResumedH\x00R\rbudgetResumedB\x08\n\x06\x64\x65tail\"G\n\x0c\x41gentStarted\x12\x1f\n\x0bmodel_alias\x18\x01 \x01(\tR\nmodelAlias\x12\x16\n\x06worker\x18\x02 \x01(\tR\x06worker\"i\n\x10\x41ttemptRestarted\x12\x14\n\x05\x66\x65nce\x18\x01 \x01(\x03R\x05\x66\x65nce\x12\x16\n\x06worker\x18\x02 \x01(\tR\x06worker\x12\'\n\x0f\x61\x62\x61ndoned_calls\x18\x03 \x01(\x05R\x0e\x61\x62\x61ndonedCalls\"\xc8\x02\n\x04Turn\x12\x1a\n\x08position\x18\x01 \x01(\x05R\x08position\x12\x1f\n\x0bmodel_alias\x18\x02 \x01(\tR\nmodelAlias\x12!\n\x0ctokens_input\x18\x03 \x01(\x03R\x0btokensInput\x12#\n\rtokens_output\x18\x04 \x01(\x03R\x0ctokensOutput\x12&\n\x0f\x63ost_usd_micros\x18\x05 \x01(\x03R\rcostUsdMicros\x12\x1f\n\x0b\x64uration_ms\x18\x06 \x01(\x03R\ndurationMs\x12!\n\x0ctools_called\x18\x07 \x03(\tR\x0btoolsCalled\x12\x10\n\x03\x63ut\x18\x08 \x01(\tR\x03\x63ut\x12=\n\x0bpassed_over\x18\t \x03(\x0b\x32\x1c.aucert.models.v1.PassedOverR\npassedOver\"\x99\x01\n\x10ToolCallFinished\x12\x17\n\x07\x63\x61ll_id\x18\x01 \x01(\tR\x06\x63\x61llId\x12\x1b\n\ttool_name\x18\x02 \x01(\tR\x08toolName\x12\x16\n\x06\x66\x61iled\x18\x03 \x01(\x08R\x06\x66\x61iled\x12\x16\n\x06reason\x18\x04 \x01(\tR\x06reason\x12\x1f\n\x0b\x64uration_ms\x18\x05 \x01(\x03R\ndurationMs\"R\n\x08\x46ollowUp\x12&\n\x0fthread_event_id\x18\x01 \x01(\tR\rthreadEventId\x12\x1e\n\x0btask_run_id\x18\x02 \x01(\tR\ttaskRunId\"-\n\rStopRequested\x12\x1c\n\trequester\x18\x01 \x01(\tR\trequester\"i\n\x07Waiting\x12\x1f\n\x0bwaiting_for\x18\x01 \x01(\tR\nwaitingFor\x12=\n\x0c\x65xpires_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0b\x65xpiresTime\".\n\x06Notice\x12\x12\n\x04kind\x18\x01 \x01(\tR\x04kind\x12\x10\n\x03url\x18\x02 \x01(\tR\x03url\"?\n\x11NoticeUndelivered\x12\x12\n\x04kind\x18\x01 \x01(\tR\x04kind\x12\x16\n\x06reason\x18\x02 \x01(\tR\x06reason\"b\n\rBudgetResumed\x12\x15\n\x06set_by\x18\x01 \x01(\tR\x05setBy\x12\x10\n\x03\x63\x61p\x18\x02 \x01(\tR\x03\x63\x61p\x12(\n\x10limit_usd_micros\x18\x03 \x01(\x03R\x0elimitUsdMicros\"\xb7\x01\n\x0e\x41gentCompleted\x12\x45\n\x0eoutput_payload\x18\x01 \x01(\x0b\x32\x1e.aucert.astra.v1.OutputPayloadR\routputPayload\x12\x1d\n\nmodel_used\x18\x02 \x01(\tR\tmodelUsed\x12\x18\n\x07outcome\x18\x03 \x01(\tR\x07outcome\x12%\n\x0eoutcome_reason\x18\x04 \x01(\tR\routcomeReason\"@\n\rOutputPayload\x12\x12\n\x04text\x18\x01 \x01(\tR\x04text\x12\x1b\n\treply_url\x18\x02 \x01(\tR\x08replyUrlb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'aucert.astra.v1.task_event_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TASKEVENT']._serialized_start=87
-  _globals['_TASKEVENT']._serialized_end=954
-  _globals['_AGENTSTARTED']._serialized_start=956
-  _globals['_AGENTSTARTED']._serialized_end=1027
-  _globals['_ATTEMPTRESTARTED']._serialized_start=1029
-  _globals['_ATTEMPTRESTARTED']._serialized_end=1134
-  _globals['_TURN']._serialized_start=1137
-  _globals['_TURN']._serialized_end=1384
-  _globals['_TOOLCALLFINISHED']._serialized_start=1387
-  _globals['_TOOLCALLFINISHED']._serialized_end=1540
-  _globals['_FOLLOWUP']._serialized_start=1542
-  _globals['_FOLLOWUP']._serialized_end=1624
-  _globals['_STOPREQUESTED']._serialized_start=1626
-  _globals['_STOPREQUESTED']._serialized_end=1671
-  _globals['_WAITING']._serialized_start=1673
-  _globals['_WAITING']._serialized_end=1778
-  _globals['_NOTICE']._serialized_start=1780
-  _globals['_NOTICE']._serialized_end=1826
-  _globals['_NOTICEUNDELIVERED']._serialized_start=1828
-  _globals['_NOTICEUNDELIVERED']._serialized_end=1891
-  _globals['_BUDGETRESUMED']._serialized_start=1893
-  _globals['_BUDGETRESUMED']._serialized_end=1991
-  _globals['_AGENTCOMPLETED']._serialized_start=1994
-  _globals['_AGENTCOMPLETED']._serialized_end=2177
-  _globals['_OUTPUTPAYLOAD']._serialized_start=2179
-  _globals['_OUTPUTPAYLOAD']._serialized_end=2243
+  _globals['_TASKEVENT']._serialized_start=122
+  _globals['_TASKEVENT']._serialized_end=989
+  _globals['_AGENTSTARTED']._serialized_start=991
+  _globals['_AGENTSTARTED']._serialized_end=1062
+  _globals['_ATTEMPTRESTARTED']._serialized_start=1064
+  _globals['_ATTEMPTRESTARTED']._serialized_end=1169
+  _globals['_TURN']._serialized_start=1172
+  _globals['_TURN']._serialized_end=1500
+  _globals['_TOOLCALLFINISHED']._serialized_start=1503
+  _globals['_TOOLCALLFINISHED']._serialized_end=1656
+  _globals['_FOLLOWUP']._serialized_start=1658
+  _globals['_FOLLOWUP']._serialized_end=1740
+  _globals['_STOPREQUESTED']._serialized_start=1742
+  _globals['_STOPREQUESTED']._serialized_end=1787
+  _globals['_WAITING']._serialized_start=1789
+  _globals['_WAITING']._serialized_end=1894
+  _globals['_NOTICE']._serialized_start=1896
+  _globals['_NOTICE']._serialized_end=1942
+  _globals['_NOTICEUNDELIVERED']._serialized_start=1944
+  _globals['_NOTICEUNDELIVERED']._serialized_end=2007
+  _globals['_BUDGETRESUMED']._serialized_start=2009
+  _globals['_BUDGETRESUMED']._serialized_end=2107
+  _globals['_AGENTCOMPLETED']._serialized_start=2110
+  _globals['_AGENTCOMPLETED']._serialized_end=2293
+  _globals['_OUTPUTPAYLOAD']._serialized_start=2295
+  _globals['_OUTPUTPAYLOAD']._serialized_end=2359
 # @@protoc_insertion_point(module_scope)

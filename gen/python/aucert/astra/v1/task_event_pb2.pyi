@@ -3,6 +3,7 @@
 isort:skip_file
 """
 
+from aucert.models.v1 import generation_pb2 as _generation_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -188,6 +189,8 @@ class Turn(_message.Message):
     COST_USD_MICROS_FIELD_NUMBER: _builtins.int
     DURATION_MS_FIELD_NUMBER: _builtins.int
     TOOLS_CALLED_FIELD_NUMBER: _builtins.int
+    CUT_FIELD_NUMBER: _builtins.int
+    PASSED_OVER_FIELD_NUMBER: _builtins.int
     position: _builtins.int
     """Its position in the transcript, from 0."""
     model_alias: _builtins.str
@@ -200,9 +203,15 @@ class Turn(_message.Message):
     """Cost in millionths of a US dollar."""
     duration_ms: _builtins.int
     """From the request to the last token, in milliseconds."""
+    cut: _builtins.str
+    """Why the model stopped, where it did not say all it had to say: "length", "content_filter" or "malformed"."""
     @_builtins.property
     def tools_called(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Names of the tools it called, in order."""
+
+    @_builtins.property
+    def passed_over(self) -> _containers.RepeatedCompositeFieldContainer[_generation_pb2.PassedOver]:
+        """The models asked before the one that wrote it, in order. Empty: the model asked for wrote it."""
 
     def __init__(
         self,
@@ -214,10 +223,12 @@ class Turn(_message.Message):
         cost_usd_micros: _builtins.int = ...,
         duration_ms: _builtins.int = ...,
         tools_called: _abc.Iterable[_builtins.str] | None = ...,
+        cut: _builtins.str = ...,
+        passed_over: _abc.Iterable[_generation_pb2.PassedOver] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost_usd_micros", b"cost_usd_micros", "duration_ms", b"duration_ms", "model_alias", b"model_alias", "position", b"position", "tokens_input", b"tokens_input", "tokens_output", b"tokens_output", "tools_called", b"tools_called"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost_usd_micros", b"cost_usd_micros", "cut", b"cut", "duration_ms", b"duration_ms", "model_alias", b"model_alias", "passed_over", b"passed_over", "position", b"position", "tokens_input", b"tokens_input", "tokens_output", b"tokens_output", "tools_called", b"tools_called"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -149,6 +149,7 @@ class TaskRun(_message.Message):
     DEADLINE_TIME_FIELD_NUMBER: _builtins.int
     COMPLETED_TIME_FIELD_NUMBER: _builtins.int
     REQUESTER_TRUSTED_FIELD_NUMBER: _builtins.int
+    CACHE_HIT_RATE_FIELD_NUMBER: _builtins.int
     task_run_id: _builtins.str
     """The run."""
     tenant_id: _builtins.str
@@ -217,6 +218,8 @@ class TaskRun(_message.Message):
     """Whether all who asked belong to the place they wrote in: a GitHub owner, member or collaborator, a member
     of the Slack workspace, a caller with a token. False: only tools for any run are offered and run.
     """
+    cache_hit_rate: _builtins.float
+    """Part of all tokens read that came from the prompt cache, from 0 to 1."""
     @_builtins.property
     def address(self) -> _thread_pb2.ThreadAddress:
         """Where the answer goes."""
@@ -290,10 +293,11 @@ class TaskRun(_message.Message):
         deadline_time: _timestamp_pb2.Timestamp | None = ...,
         completed_time: _timestamp_pb2.Timestamp | None = ...,
         requester_trusted: _builtins.bool = ...,
+        cache_hit_rate: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "completed_time", b"completed_time", "created_time", b"created_time", "deadline_time", b"deadline_time", "started_time", b"started_time", "stop_requested_time", b"stop_requested_time", "wait_expires_time", b"wait_expires_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "agent_slug", b"agent_slug", "answered_by_task_run_id", b"answered_by_task_run_id", "attempt_fence", b"attempt_fence", "commit", b"commit", "completed_time", b"completed_time", "created_time", b"created_time", "deadline_time", b"deadline_time", "duration_ms", b"duration_ms", "estimated_cost_usd_micros", b"estimated_cost_usd_micros", "message", b"message", "model_alias", b"model_alias", "model_label", b"model_label", "operation", b"operation", "outcome", b"outcome", "outcome_reason", b"outcome_reason", "output_text", b"output_text", "prompt_sha256", b"prompt_sha256", "reply_url", b"reply_url", "repository_id", b"repository_id", "requester", b"requester", "requester_trusted", b"requester_trusted", "source", b"source", "source_url", b"source_url", "started_time", b"started_time", "status", b"status", "stop_requested_time", b"stop_requested_time", "task_run_id", b"task_run_id", "tenant_id", b"tenant_id", "thread_event_id", b"thread_event_id", "thread_id", b"thread_id", "thread_seq", b"thread_seq", "tokens_cache_read", b"tokens_cache_read", "tokens_cache_write", b"tokens_cache_write", "tokens_input", b"tokens_input", "tokens_output", b"tokens_output", "turn_count", b"turn_count", "wait_expires_time", b"wait_expires_time", "waiting_for", b"waiting_for", "workflow_id", b"workflow_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "agent_slug", b"agent_slug", "answered_by_task_run_id", b"answered_by_task_run_id", "attempt_fence", b"attempt_fence", "cache_hit_rate", b"cache_hit_rate", "commit", b"commit", "completed_time", b"completed_time", "created_time", b"created_time", "deadline_time", b"deadline_time", "duration_ms", b"duration_ms", "estimated_cost_usd_micros", b"estimated_cost_usd_micros", "message", b"message", "model_alias", b"model_alias", "model_label", b"model_label", "operation", b"operation", "outcome", b"outcome", "outcome_reason", b"outcome_reason", "output_text", b"output_text", "prompt_sha256", b"prompt_sha256", "reply_url", b"reply_url", "repository_id", b"repository_id", "requester", b"requester", "requester_trusted", b"requester_trusted", "source", b"source", "source_url", b"source_url", "started_time", b"started_time", "status", b"status", "stop_requested_time", b"stop_requested_time", "task_run_id", b"task_run_id", "tenant_id", b"tenant_id", "thread_event_id", b"thread_event_id", "thread_id", b"thread_id", "thread_seq", b"thread_seq", "tokens_cache_read", b"tokens_cache_read", "tokens_cache_write", b"tokens_cache_write", "tokens_input", b"tokens_input", "tokens_output", b"tokens_output", "turn_count", b"turn_count", "wait_expires_time", b"wait_expires_time", "waiting_for", b"waiting_for", "workflow_id", b"workflow_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -524,25 +524,108 @@ Global___WatchStopRequestsRequest: _TypeAlias = WatchStopRequestsRequest  # noqa
 
 @_typing.final
 class WatchStopRequestsResponse(_message.Message):
-    """A run asked to stop."""
+    """A run asked to stop, or one that somebody reads along with."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TASK_RUN_ID_FIELD_NUMBER: _builtins.int
+    READ_ALONG_TASK_RUN_ID_FIELD_NUMBER: _builtins.int
     task_run_id: _builtins.str
-    """The run. Empty on the first message only: the stream is established and complete so far."""
+    """The run asked to stop. Empty on the first message: the stream is established and complete so far."""
+    read_along_task_run_id: _builtins.str
+    """A run that somebody reads along with for the next 20 seconds at least. Empty: the message is about a stop."""
     def __init__(
         self,
         *,
         task_run_id: _builtins.str = ...,
+        read_along_task_run_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["task_run_id", b"task_run_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["read_along_task_run_id", b"read_along_task_run_id", "task_run_id", b"task_run_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___WatchStopRequestsResponse: _TypeAlias = WatchStopRequestsResponse  # noqa: Y015
+
+@_typing.final
+class PublishTextRequest(_message.Message):
+    """Text to pass on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_RUN_ID_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    task_run_id: _builtins.str
+    """Required. The run."""
+    @_builtins.property
+    def text(self) -> Global___StreamedText:
+        """Required. The text."""
+
+    def __init__(
+        self,
+        *,
+        task_run_id: _builtins.str = ...,
+        text: Global___StreamedText | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["text", b"text"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["task_run_id", b"task_run_id", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PublishTextRequest: _TypeAlias = PublishTextRequest  # noqa: Y015
+
+@_typing.final
+class PublishTextResponse(_message.Message):
+    """Passed on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PublishTextResponse: _TypeAlias = PublishTextResponse  # noqa: Y015
+
+@_typing.final
+class StreamedText(_message.Message):
+    """A piece of what a model writes at this moment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FENCE_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    fence: _builtins.int
+    """Fence of the attempt that has it written; a reader leaves out what an older attempt sends."""
+    position: _builtins.int
+    """Position in the transcript the turn will have."""
+    offset: _builtins.int
+    """Characters of the turn's text before this piece. A piece may tell again what was sent before."""
+    text: _builtins.str
+    """The text. At most 1000 characters."""
+    def __init__(
+        self,
+        *,
+        fence: _builtins.int = ...,
+        position: _builtins.int = ...,
+        offset: _builtins.int = ...,
+        text: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fence", b"fence", "offset", b"offset", "position", b"position", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamedText: _TypeAlias = StreamedText  # noqa: Y015
 
 @_typing.final
 class LogTaskEventRequest(_message.Message):
@@ -674,19 +757,23 @@ class WatchTaskRunRequest(_message.Message):
 
     TASK_RUN_ID_FIELD_NUMBER: _builtins.int
     AFTER_SEQ_FIELD_NUMBER: _builtins.int
+    WITH_TEXT_FIELD_NUMBER: _builtins.int
     task_run_id: _builtins.str
     """Required. The run."""
     after_seq: _builtins.int
     """Events up to this number are not sent again. 0: from the first."""
+    with_text: _builtins.bool
+    """Send the text of turns too, as it is written."""
     def __init__(
         self,
         *,
         task_run_id: _builtins.str = ...,
         after_seq: _builtins.int = ...,
+        with_text: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_seq", b"after_seq", "task_run_id", b"task_run_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_seq", b"after_seq", "task_run_id", b"task_run_id", "with_text", b"with_text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -694,23 +781,29 @@ Global___WatchTaskRunRequest: _TypeAlias = WatchTaskRunRequest  # noqa: Y015
 
 @_typing.final
 class WatchTaskRunResponse(_message.Message):
-    """An event as it is recorded."""
+    """An event as it is recorded, or a piece of text as it is written. One of them is set."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TASK_EVENT_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def task_event(self) -> _task_event_pb2.TaskEvent:
         """The event."""
+
+    @_builtins.property
+    def text(self) -> Global___StreamedText:
+        """The text, of a turn that is not recorded yet."""
 
     def __init__(
         self,
         *,
         task_event: _task_event_pb2.TaskEvent | None = ...,
+        text: Global___StreamedText | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["task_event", b"task_event"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["task_event", b"task_event", "text", b"text"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["task_event", b"task_event"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["task_event", b"task_event", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

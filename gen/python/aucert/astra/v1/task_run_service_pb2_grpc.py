@@ -75,6 +75,11 @@ class TaskRunServiceStub:
                 request_serializer=aucert_dot_astra_dot_v1_dot_task__run__service__pb2.WatchStopRequestsRequest.SerializeToString,
                 response_deserializer=aucert_dot_astra_dot_v1_dot_task__run__service__pb2.WatchStopRequestsResponse.FromString,
                 _registered_method=True)
+        self.PublishText = channel.unary_unary(
+                '/aucert.astra.v1.TaskRunService/PublishText',
+                request_serializer=aucert_dot_astra_dot_v1_dot_task__run__service__pb2.PublishTextRequest.SerializeToString,
+                response_deserializer=aucert_dot_astra_dot_v1_dot_task__run__service__pb2.PublishTextResponse.FromString,
+                _registered_method=True)
         self.LogTaskEvent = channel.unary_unary(
                 '/aucert.astra.v1.TaskRunService/LogTaskEvent',
                 request_serializer=aucert_dot_astra_dot_v1_dot_task__run__service__pb2.LogTaskEventRequest.SerializeToString,
@@ -162,7 +167,16 @@ class TaskRunServiceServicer:
 
     def WatchStopRequests(self, request, context):
         """Stream the runs asked to stop: first all that are unfinished, then each as it is asked.
-        A worker holds one such stream and cuts what it is doing for a run it hears of.
+        A worker holds one such stream and cuts what it is doing for a run it hears of. It also hears which runs
+        somebody reads along with, again and again while they do: the text of those it sends by PublishText.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PublishText(self, request, context):
+        """Pass on text of a model as it is written, to whoever watches the run with_text, at any replica. Nothing of it
+        is kept; what is lost on the way, the recorded turn has.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -246,6 +260,11 @@ def add_TaskRunServiceServicer_to_server(servicer, server):
                     servicer.WatchStopRequests,
                     request_deserializer=aucert_dot_astra_dot_v1_dot_task__run__service__pb2.WatchStopRequestsRequest.FromString,
                     response_serializer=aucert_dot_astra_dot_v1_dot_task__run__service__pb2.WatchStopRequestsResponse.SerializeToString,
+            ),
+            'PublishText': grpc.unary_unary_rpc_method_handler(
+                    servicer.PublishText,
+                    request_deserializer=aucert_dot_astra_dot_v1_dot_task__run__service__pb2.PublishTextRequest.FromString,
+                    response_serializer=aucert_dot_astra_dot_v1_dot_task__run__service__pb2.PublishTextResponse.SerializeToString,
             ),
             'LogTaskEvent': grpc.unary_unary_rpc_method_handler(
                     servicer.LogTaskEvent,
@@ -490,6 +509,33 @@ class TaskRunService:
             '/aucert.astra.v1.TaskRunService/WatchStopRequests',
             aucert_dot_astra_dot_v1_dot_task__run__service__pb2.WatchStopRequestsRequest.SerializeToString,
             aucert_dot_astra_dot_v1_dot_task__run__service__pb2.WatchStopRequestsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PublishText(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aucert.astra.v1.TaskRunService/PublishText',
+            aucert_dot_astra_dot_v1_dot_task__run__service__pb2.PublishTextRequest.SerializeToString,
+            aucert_dot_astra_dot_v1_dot_task__run__service__pb2.PublishTextResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -57,7 +57,12 @@ class TaskRunServiceStub:
     """
     WatchStopRequests: _grpc.UnaryStreamMultiCallable[_task_run_service_pb2.WatchStopRequestsRequest, _task_run_service_pb2.WatchStopRequestsResponse]
     """Stream the runs asked to stop: first all that are unfinished, then each as it is asked.
-    A worker holds one such stream and cuts what it is doing for a run it hears of.
+    A worker holds one such stream and cuts what it is doing for a run it hears of. It also hears which runs
+    somebody reads along with, again and again while they do: the text of those it sends by PublishText.
+    """
+    PublishText: _grpc.UnaryUnaryMultiCallable[_task_run_service_pb2.PublishTextRequest, _task_run_service_pb2.PublishTextResponse]
+    """Pass on text of a model as it is written, to whoever watches the run with_text, at any replica. Nothing of it
+    is kept; what is lost on the way, the recorded turn has.
     """
     LogTaskEvent: _grpc.UnaryUnaryMultiCallable[_task_run_service_pb2.LogTaskEventRequest, _task_run_service_pb2.LogTaskEventResponse]
     """Put an event on the record of a run: notice or notice_undelivered."""
@@ -101,7 +106,12 @@ class TaskRunServiceAsyncStub(TaskRunServiceStub):
     """
     WatchStopRequests: _aio.UnaryStreamMultiCallable[_task_run_service_pb2.WatchStopRequestsRequest, _task_run_service_pb2.WatchStopRequestsResponse]  # type: ignore[assignment]
     """Stream the runs asked to stop: first all that are unfinished, then each as it is asked.
-    A worker holds one such stream and cuts what it is doing for a run it hears of.
+    A worker holds one such stream and cuts what it is doing for a run it hears of. It also hears which runs
+    somebody reads along with, again and again while they do: the text of those it sends by PublishText.
+    """
+    PublishText: _aio.UnaryUnaryMultiCallable[_task_run_service_pb2.PublishTextRequest, _task_run_service_pb2.PublishTextResponse]  # type: ignore[assignment]
+    """Pass on text of a model as it is written, to whoever watches the run with_text, at any replica. Nothing of it
+    is kept; what is lost on the way, the recorded turn has.
     """
     LogTaskEvent: _aio.UnaryUnaryMultiCallable[_task_run_service_pb2.LogTaskEventRequest, _task_run_service_pb2.LogTaskEventResponse]  # type: ignore[assignment]
     """Put an event on the record of a run: notice or notice_undelivered."""
@@ -190,7 +200,18 @@ class TaskRunServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_task_run_service_pb2.WatchStopRequestsResponse], _abc.AsyncIterator[_task_run_service_pb2.WatchStopRequestsResponse]]:
         """Stream the runs asked to stop: first all that are unfinished, then each as it is asked.
-        A worker holds one such stream and cuts what it is doing for a run it hears of.
+        A worker holds one such stream and cuts what it is doing for a run it hears of. It also hears which runs
+        somebody reads along with, again and again while they do: the text of those it sends by PublishText.
+        """
+
+    @_abc_1.abstractmethod
+    def PublishText(
+        self,
+        request: _task_run_service_pb2.PublishTextRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_task_run_service_pb2.PublishTextResponse, _abc.Awaitable[_task_run_service_pb2.PublishTextResponse]]:
+        """Pass on text of a model as it is written, to whoever watches the run with_text, at any replica. Nothing of it
+        is kept; what is lost on the way, the recorded turn has.
         """
 
     @_abc_1.abstractmethod

@@ -22,21 +22,22 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from aucert.models.v1 import generation_pb2 as aucert_dot_models_dot_v1_dot_generation__pb2
 from aucert.models.v1 import message_pb2 as aucert_dot_models_dot_v1_dot_message__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n aucert/astra/v1/transcript.proto\x12\x0f\x61ucert.astra.v1\x1a\x1e\x61ucert/models/v1/message.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe1\x02\n\x0eTranscriptTurn\x12\x1a\n\x08position\x18\x01 \x01(\x05R\x08position\x12\x33\n\x07message\x18\x02 \x01(\x0b\x32\x19.aucert.models.v1.MessageR\x07message\x12&\n\x0fthread_event_id\x18\x03 \x01(\tR\rthreadEventId\x12\x1f\n\x0bmodel_alias\x18\x04 \x01(\tR\nmodelAlias\x12\x1f\n\x0bmodel_label\x18\x05 \x01(\tR\nmodelLabel\x12-\n\x05usage\x18\x06 \x01(\x0b\x32\x17.aucert.models.v1.UsageR\x05usage\x12&\n\x0f\x63ost_usd_micros\x18\x07 \x01(\x03R\rcostUsdMicros\x12=\n\x0c\x63reated_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0b\x63reatedTime\"\x81\x01\n\x10\x46inishedToolCall\x12\x34\n\x06result\x18\x01 \x01(\x0b\x32\x1c.aucert.models.v1.ToolResultR\x06result\x12\x16\n\x06reason\x18\x02 \x01(\tR\x06reason\x12\x1f\n\x0b\x64uration_ms\x18\x03 \x01(\x03R\ndurationMs\"\x95\x01\n\x10SpendReservation\x12\x30\n\x14spend_reservation_id\x18\x01 \x01(\tR\x12spendReservationId\x12\x1f\n\x0bmodel_alias\x18\x02 \x01(\tR\nmodelAlias\x12.\n\x13reserved_usd_micros\x18\x03 \x01(\x03R\x11reservedUsdMicrosb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n aucert/astra/v1/transcript.proto\x12\x0f\x61ucert.astra.v1\x1a!aucert/models/v1/generation.proto\x1a\x1e\x61ucert/models/v1/message.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa6\x03\n\x0eTranscriptTurn\x12\x1a\n\x08position\x18\x01 \x01(\x05R\x08position\x12\x33\n\x07message\x18\x02 \x01(\x0b\x32\x19.aucert.models.v1.MessageR\x07message\x12&\n\x0fthread_event_id\x18\x03 \x01(\tR\rthreadEventId\x12\x1f\n\x0bmodel_alias\x18\x04 \x01(\tR\nmodelAlias\x12\x1f\n\x0bmodel_label\x18\x05 \x01(\tR\nmodelLabel\x12-\n\x05usage\x18\x06 \x01(\x0b\x32\x17.aucert.models.v1.UsageR\x05usage\x12&\n\x0f\x63ost_usd_micros\x18\x07 \x01(\x03R\rcostUsdMicros\x12=\n\x0c\x63reated_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0b\x63reatedTime\x12\x43\n\rfinish_reason\x18\t \x01(\x0e\x32\x1e.aucert.models.v1.FinishReasonR\x0c\x66inishReason\"\x81\x01\n\x10\x46inishedToolCall\x12\x34\n\x06result\x18\x01 \x01(\x0b\x32\x1c.aucert.models.v1.ToolResultR\x06result\x12\x16\n\x06reason\x18\x02 \x01(\tR\x06reason\x12\x1f\n\x0b\x64uration_ms\x18\x03 \x01(\x03R\ndurationMs\"\x95\x01\n\x10SpendReservation\x12\x30\n\x14spend_reservation_id\x18\x01 \x01(\tR\x12spendReservationId\x12\x1f\n\x0bmodel_alias\x18\x02 \x01(\tR\nmodelAlias\x12.\n\x13reserved_usd_micros\x18\x03 \x01(\x03R\x11reservedUsdMicrosb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'aucert.astra.v1.transcript_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TRANSCRIPTTURN']._serialized_start=119
-  _globals['_TRANSCRIPTTURN']._serialized_end=472
-  _globals['_FINISHEDTOOLCALL']._serialized_start=475
-  _globals['_FINISHEDTOOLCALL']._serialized_end=604
-  _globals['_SPENDRESERVATION']._serialized_start=607
-  _globals['_SPENDRESERVATION']._serialized_end=756
+  _globals['_TRANSCRIPTTURN']._serialized_start=154
+  _globals['_TRANSCRIPTTURN']._serialized_end=576
+  _globals['_FINISHEDTOOLCALL']._serialized_start=579
+  _globals['_FINISHEDTOOLCALL']._serialized_end=708
+  _globals['_SPENDRESERVATION']._serialized_start=711
+  _globals['_SPENDRESERVATION']._serialized_end=860
 # @@protoc_insertion_point(module_scope)

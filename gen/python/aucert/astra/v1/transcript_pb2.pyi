@@ -3,6 +3,7 @@
 isort:skip_file
 """
 
+from aucert.models.v1 import generation_pb2 as _generation_pb2
 from aucert.models.v1 import message_pb2 as _message_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -32,6 +33,7 @@ class TranscriptTurn(_message.Message):
     USAGE_FIELD_NUMBER: _builtins.int
     COST_USD_MICROS_FIELD_NUMBER: _builtins.int
     CREATED_TIME_FIELD_NUMBER: _builtins.int
+    FINISH_REASON_FIELD_NUMBER: _builtins.int
     position: _builtins.int
     """Its place, from 0 without gaps."""
     thread_event_id: _builtins.str
@@ -42,6 +44,8 @@ class TranscriptTurn(_message.Message):
     """Label of that model, without brackets."""
     cost_usd_micros: _builtins.int
     """Cost of that call in millionths of a US dollar."""
+    finish_reason: _generation_pb2.FinishReason.ValueType
+    """Why the model stopped. Unspecified: no model wrote it, or nobody said."""
     @_builtins.property
     def message(self) -> _message_pb2.Message:
         """The message."""
@@ -65,10 +69,11 @@ class TranscriptTurn(_message.Message):
         usage: _message_pb2.Usage | None = ...,
         cost_usd_micros: _builtins.int = ...,
         created_time: _timestamp_pb2.Timestamp | None = ...,
+        finish_reason: _generation_pb2.FinishReason.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_time", b"created_time", "message", b"message", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost_usd_micros", b"cost_usd_micros", "created_time", b"created_time", "message", b"message", "model_alias", b"model_alias", "model_label", b"model_label", "position", b"position", "thread_event_id", b"thread_event_id", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost_usd_micros", b"cost_usd_micros", "created_time", b"created_time", "finish_reason", b"finish_reason", "message", b"message", "model_alias", b"model_alias", "model_label", b"model_label", "position", b"position", "thread_event_id", b"thread_event_id", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

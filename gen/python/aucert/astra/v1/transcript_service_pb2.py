@@ -24,11 +24,12 @@ _sym_db = _symbol_database.Default()
 
 from aucert.astra.v1 import transcript_pb2 as aucert_dot_astra_dot_v1_dot_transcript__pb2
 from aucert.common.v1 import scope_pb2 as aucert_dot_common_dot_v1_dot_scope__pb2
+from aucert.models.v1 import generation_pb2 as aucert_dot_models_dot_v1_dot_generation__pb2
 from aucert.models.v1 import message_pb2 as aucert_dot_models_dot_v1_dot_message__pb2
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(aucert/astra/v1/transcript_service.proto\x12\x0f\x61ucert.astra.v1\x1a aucert/astra/v1/transcript.proto\x1a\x1c\x61ucert/common/v1/scope.proto\x1a\x1e\x61ucert/models/v1/message.proto\x1a\x1b\x62uf/validate/validate.proto\"\xf3\x03\n\x11\x43ommitTurnRequest\x12(\n\x0btask_run_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\ttaskRunId\x12\x1d\n\x05\x66\x65nce\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00R\x05\x66\x65nce\x12:\n\x14spend_reservation_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x12spendReservationId\x12;\n\x07message\x18\x04 \x01(\x0b\x32\x19.aucert.models.v1.MessageB\x06\xbaH\x03\xc8\x01\x01R\x07message\x12-\n\x05usage\x18\x05 \x01(\x0b\x32\x17.aucert.models.v1.UsageR\x05usage\x12/\n\x0f\x63ost_usd_micros\x18\x06 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00R\rcostUsdMicros\x12*\n\x0bmodel_alias\x18\x07 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\nmodelAlias\x12*\n\x0bmodel_label\x18\x08 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x10R\nmodelLabel\x12:\n\rprompt_sha256\x18\t \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[0-9a-f]{64}$R\x0cpromptSha256\x12(\n\x0b\x64uration_ms\x18\n \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00R\ndurationMs\"0\n\x12\x43ommitTurnResponse\x12\x1a\n\x08position\x18\x01 \x01(\x05R\x08position\"\xcc\x02\n\x18\x43ommitToolResultsRequest\x12(\n\x0btask_run_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\ttaskRunId\x12\x1d\n\x05\x66\x65nce\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00R\x05\x66\x65nce\x12\x46\n\x07results\x18\x03 \x03(\x0b\x32!.aucert.astra.v1.FinishedToolCallB\t\xbaH\x06\x92\x01\x03\x10\x80\x02R\x07results\x12(\n\ncorrection\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80 R\ncorrection\x12\x33\n\x10next_model_alias\x18\x05 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x0enextModelAlias\x12@\n\x18next_reserved_usd_micros\x18\x06 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00R\x15nextReservedUsdMicros\"\x97\x01\n\x19\x43ommitToolResultsResponse\x12\x35\n\x05turns\x18\x01 \x03(\x0b\x32\x1f.aucert.astra.v1.TranscriptTurnR\x05turns\x12\x43\n\x0breservation\x18\x02 \x01(\x0b\x32!.aucert.astra.v1.SpendReservationR\x0breservation\"\xb9\x01\n\x10ListTurnsRequest\x12(\n\x0btask_run_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\ttaskRunId\x12$\n\tpage_size\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x08pageSize\x12\'\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\tpageToken\x12,\n\rfrom_position\x18\x04 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x0c\x66romPosition\"r\n\x11ListTurnsResponse\x12\x35\n\x05turns\x18\x01 \x03(\x0b\x32\x1f.aucert.astra.v1.TranscriptTurnR\x05turns\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xc2\x02\n\x11TranscriptService\x12^\n\nCommitTurn\x12\".aucert.astra.v1.CommitTurnRequest\x1a#.aucert.astra.v1.CommitTurnResponse\"\x07\x90\x02\x02\xa8\xbb\x18\x03\x12p\n\x11\x43ommitToolResults\x12).aucert.astra.v1.CommitToolResultsRequest\x1a*.aucert.astra.v1.CommitToolResultsResponse\"\x04\xa8\xbb\x18\x03\x12[\n\tListTurns\x12!.aucert.astra.v1.ListTurnsRequest\x1a\".aucert.astra.v1.ListTurnsResponse\"\x07\x90\x02\x01\xa8\xbb\x18\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(aucert/astra/v1/transcript_service.proto\x12\x0f\x61ucert.astra.v1\x1a aucert/astra/v1/transcript.proto\x1a\x1c\x61ucert/common/v1/scope.proto\x1a!aucert/models/v1/generation.proto\x1a\x1e\x61ucert/models/v1/message.proto\x1a\x1b\x62uf/validate/validate.proto\"\x8b\x05\n\x11\x43ommitTurnRequest\x12(\n\x0btask_run_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\ttaskRunId\x12\x1d\n\x05\x66\x65nce\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00R\x05\x66\x65nce\x12:\n\x14spend_reservation_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x12spendReservationId\x12;\n\x07message\x18\x04 \x01(\x0b\x32\x19.aucert.models.v1.MessageB\x06\xbaH\x03\xc8\x01\x01R\x07message\x12-\n\x05usage\x18\x05 \x01(\x0b\x32\x17.aucert.models.v1.UsageR\x05usage\x12/\n\x0f\x63ost_usd_micros\x18\x06 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00R\rcostUsdMicros\x12*\n\x0bmodel_alias\x18\x07 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\nmodelAlias\x12*\n\x0bmodel_label\x18\x08 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x10R\nmodelLabel\x12:\n\rprompt_sha256\x18\t \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[0-9a-f]{64}$R\x0cpromptSha256\x12(\n\x0b\x64uration_ms\x18\n \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00R\ndurationMs\x12M\n\rfinish_reason\x18\x0b \x01(\x0e\x32\x1e.aucert.models.v1.FinishReasonB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x0c\x66inishReason\x12G\n\x0bpassed_over\x18\x0c \x03(\x0b\x32\x1c.aucert.models.v1.PassedOverB\x08\xbaH\x05\x92\x01\x02\x10\x10R\npassedOver\"0\n\x12\x43ommitTurnResponse\x12\x1a\n\x08position\x18\x01 \x01(\x05R\x08position\"\xcc\x02\n\x18\x43ommitToolResultsRequest\x12(\n\x0btask_run_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\ttaskRunId\x12\x1d\n\x05\x66\x65nce\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00R\x05\x66\x65nce\x12\x46\n\x07results\x18\x03 \x03(\x0b\x32!.aucert.astra.v1.FinishedToolCallB\t\xbaH\x06\x92\x01\x03\x10\x80\x02R\x07results\x12(\n\ncorrection\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80 R\ncorrection\x12\x33\n\x10next_model_alias\x18\x05 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x0enextModelAlias\x12@\n\x18next_reserved_usd_micros\x18\x06 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00R\x15nextReservedUsdMicros\"\x97\x01\n\x19\x43ommitToolResultsResponse\x12\x35\n\x05turns\x18\x01 \x03(\x0b\x32\x1f.aucert.astra.v1.TranscriptTurnR\x05turns\x12\x43\n\x0breservation\x18\x02 \x01(\x0b\x32!.aucert.astra.v1.SpendReservationR\x0breservation\"\xb9\x01\n\x10ListTurnsRequest\x12(\n\x0btask_run_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\ttaskRunId\x12$\n\tpage_size\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x08pageSize\x12\'\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\tpageToken\x12,\n\rfrom_position\x18\x04 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x0c\x66romPosition\"r\n\x11ListTurnsResponse\x12\x35\n\x05turns\x18\x01 \x03(\x0b\x32\x1f.aucert.astra.v1.TranscriptTurnR\x05turns\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xc2\x02\n\x11TranscriptService\x12^\n\nCommitTurn\x12\".aucert.astra.v1.CommitTurnRequest\x1a#.aucert.astra.v1.CommitTurnResponse\"\x07\x90\x02\x02\xa8\xbb\x18\x03\x12p\n\x11\x43ommitToolResults\x12).aucert.astra.v1.CommitToolResultsRequest\x1a*.aucert.astra.v1.CommitToolResultsResponse\"\x04\xa8\xbb\x18\x03\x12[\n\tListTurns\x12!.aucert.astra.v1.ListTurnsRequest\x1a\".aucert.astra.v1.ListTurnsResponse\"\x07\x90\x02\x01\xa8\xbb\x18\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -53,6 +54,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_COMMITTURNREQUEST'].fields_by_name['prompt_sha256']._serialized_options = b'\272H\022r\0202\016^[0-9a-f]{64}$'
   _globals['_COMMITTURNREQUEST'].fields_by_name['duration_ms']._loaded_options = None
   _globals['_COMMITTURNREQUEST'].fields_by_name['duration_ms']._serialized_options = b'\272H\004\"\002(\000'
+  _globals['_COMMITTURNREQUEST'].fields_by_name['finish_reason']._loaded_options = None
+  _globals['_COMMITTURNREQUEST'].fields_by_name['finish_reason']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_COMMITTURNREQUEST'].fields_by_name['passed_over']._loaded_options = None
+  _globals['_COMMITTURNREQUEST'].fields_by_name['passed_over']._serialized_options = b'\272H\005\222\001\002\020\020'
   _globals['_COMMITTOOLRESULTSREQUEST'].fields_by_name['task_run_id']._loaded_options = None
   _globals['_COMMITTOOLRESULTSREQUEST'].fields_by_name['task_run_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_COMMITTOOLRESULTSREQUEST'].fields_by_name['fence']._loaded_options = None
@@ -79,18 +84,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TRANSCRIPTSERVICE'].methods_by_name['CommitToolResults']._serialized_options = b'\250\273\030\003'
   _globals['_TRANSCRIPTSERVICE'].methods_by_name['ListTurns']._loaded_options = None
   _globals['_TRANSCRIPTSERVICE'].methods_by_name['ListTurns']._serialized_options = b'\220\002\001\250\273\030\001'
-  _globals['_COMMITTURNREQUEST']._serialized_start=187
-  _globals['_COMMITTURNREQUEST']._serialized_end=686
-  _globals['_COMMITTURNRESPONSE']._serialized_start=688
-  _globals['_COMMITTURNRESPONSE']._serialized_end=736
-  _globals['_COMMITTOOLRESULTSREQUEST']._serialized_start=739
-  _globals['_COMMITTOOLRESULTSREQUEST']._serialized_end=1071
-  _globals['_COMMITTOOLRESULTSRESPONSE']._serialized_start=1074
-  _globals['_COMMITTOOLRESULTSRESPONSE']._serialized_end=1225
-  _globals['_LISTTURNSREQUEST']._serialized_start=1228
-  _globals['_LISTTURNSREQUEST']._serialized_end=1413
-  _globals['_LISTTURNSRESPONSE']._serialized_start=1415
-  _globals['_LISTTURNSRESPONSE']._serialized_end=1529
-  _globals['_TRANSCRIPTSERVICE']._serialized_start=1532
-  _globals['_TRANSCRIPTSERVICE']._serialized_end=1854
+  _globals['_COMMITTURNREQUEST']._serialized_start=222
+  _globals['_COMMITTURNREQUEST']._serialized_end=873
+  _globals['_COMMITTURNRESPONSE']._serialized_start=875
+  _globals['_COMMITTURNRESPONSE']._serialized_end=923
+  _globals['_COMMITTOOLRESULTSREQUEST']._serialized_start=926
+  _globals['_COMMITTOOLRESULTSREQUEST']._serialized_end=1258
+  _globals['_COMMITTOOLRESULTSRESPONSE']._serialized_start=1261
+  _globals['_COMMITTOOLRESULTSRESPONSE']._serialized_end=1412
+  _globals['_LISTTURNSREQUEST']._serialized_start=1415
+  _globals['_LISTTURNSREQUEST']._serialized_end=1600
+  _globals['_LISTTURNSRESPONSE']._serialized_start=1602
+  _globals['_LISTTURNSRESPONSE']._serialized_end=1716
+  _globals['_TRANSCRIPTSERVICE']._serialized_start=1719
+  _globals['_TRANSCRIPTSERVICE']._serialized_end=2041
 # @@protoc_insertion_point(module_scope)

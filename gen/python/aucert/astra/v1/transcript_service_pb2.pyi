@@ -4,6 +4,7 @@ isort:skip_file
 """
 
 from aucert.astra.v1 import transcript_pb2 as _transcript_pb2
+from aucert.models.v1 import generation_pb2 as _generation_pb2
 from aucert.models.v1 import message_pb2 as _message_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
@@ -36,6 +37,8 @@ class CommitTurnRequest(_message.Message):
     MODEL_LABEL_FIELD_NUMBER: _builtins.int
     PROMPT_SHA256_FIELD_NUMBER: _builtins.int
     DURATION_MS_FIELD_NUMBER: _builtins.int
+    FINISH_REASON_FIELD_NUMBER: _builtins.int
+    PASSED_OVER_FIELD_NUMBER: _builtins.int
     task_run_id: _builtins.str
     """Required. The run."""
     fence: _builtins.int
@@ -43,7 +46,7 @@ class CommitTurnRequest(_message.Message):
     spend_reservation_id: _builtins.str
     """Required. The reservation this turn settles."""
     cost_usd_micros: _builtins.int
-    """Cost in millionths of a US dollar."""
+    """Cost in millionths of a US dollar, that of the models passed over included."""
     model_alias: _builtins.str
     """Required. Alias of the model that wrote it."""
     model_label: _builtins.str
@@ -52,6 +55,8 @@ class CommitTurnRequest(_message.Message):
     """Required. SHA-256 of the assembled prompt, hex; the first one stays on the run."""
     duration_ms: _builtins.int
     """From the request to the last token, in milliseconds."""
+    finish_reason: _generation_pb2.FinishReason.ValueType
+    """Why the model stopped. Unspecified: nobody said."""
     @_builtins.property
     def message(self) -> _message_pb2.Message:
         """Required. What the model said; its tool calls are begun in the ledger."""
@@ -59,6 +64,10 @@ class CommitTurnRequest(_message.Message):
     @_builtins.property
     def usage(self) -> _message_pb2.Usage:
         """Tokens as the provider counted them."""
+
+    @_builtins.property
+    def passed_over(self) -> _containers.RepeatedCompositeFieldContainer[_generation_pb2.PassedOver]:
+        """The models asked before the one that wrote it, in order. Empty: the model asked for wrote it."""
 
     def __init__(
         self,
@@ -73,10 +82,12 @@ class CommitTurnRequest(_message.Message):
         model_label: _builtins.str = ...,
         prompt_sha256: _builtins.str = ...,
         duration_ms: _builtins.int = ...,
+        finish_reason: _generation_pb2.FinishReason.ValueType = ...,
+        passed_over: _abc.Iterable[_generation_pb2.PassedOver] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost_usd_micros", b"cost_usd_micros", "duration_ms", b"duration_ms", "fence", b"fence", "message", b"message", "model_alias", b"model_alias", "model_label", b"model_label", "prompt_sha256", b"prompt_sha256", "spend_reservation_id", b"spend_reservation_id", "task_run_id", b"task_run_id", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost_usd_micros", b"cost_usd_micros", "duration_ms", b"duration_ms", "fence", b"fence", "finish_reason", b"finish_reason", "message", b"message", "model_alias", b"model_alias", "model_label", b"model_label", "passed_over", b"passed_over", "prompt_sha256", b"prompt_sha256", "spend_reservation_id", b"spend_reservation_id", "task_run_id", b"task_run_id", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -121,7 +132,7 @@ class CommitToolResultsRequest(_message.Message):
     fence: _builtins.int
     """Required. Fence of the attempt."""
     correction: _builtins.str
-    """What the platform tells the model, when the last turn was unusable. Empty: nothing."""
+    """What the platform tells the model, when the last turn was unusable or cut. Empty: nothing."""
     next_model_alias: _builtins.str
     """Required. Alias of the model called next."""
     next_reserved_usd_micros: _builtins.int

@@ -99,7 +99,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_TOOL_ARGUMENTS_INVALID: _ErrorReason.ValueType  # 81
     """The arguments are no JSON object, or hold a name the tool does not have. Example: {"file": 1}."""
     ERROR_REASON_RUN_REQUIRED: _ErrorReason.ValueType  # 82
-    """The tool works on a run's repository and the call names no run. Example: grpcurl without astra-task-run."""
+    """The tool reads a repository, and the call names neither a run nor, where there are several, a repository.
+    Example: grpcurl without astra-repository.
+    """
     ERROR_REASON_RUN_HAS_NO_REPOSITORY: _ErrorReason.ValueType  # 83
     """The run has no repository. Example: a task created without one."""
     ERROR_REASON_PATH_OUTSIDE_REPOSITORY: _ErrorReason.ValueType  # 84
@@ -142,10 +144,36 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The source has no credentials here. Example: GITHUB_APP_ID is empty."""
     ERROR_REASON_ITEM_NOT_FOUND: _ErrorReason.ValueType  # 104
     """The vendor has nothing there, or does not show it to us. Example: issue 9999."""
+    ERROR_REASON_CONTAINER_NOT_REGISTERED: _ErrorReason.ValueType  # 105
+    """The channel or project is not on the allow-list, or not for this run. Example: a Slack channel that belongs to
+    no registered repository.
+    """
+    ERROR_REASON_OUTCOME_UNKNOWN: _ErrorReason.ValueType  # 106
+    """The change may have been made or not, and nobody can be asked. Example: an external MCP server went away while
+    it worked on a call.
+    """
     ERROR_REASON_DRIVE_WATCH_NOT_FOUND: _ErrorReason.ValueType  # 120
     """No watch has this channel id in this tenant. Example: one that was purged a week after its end."""
     ERROR_REASON_PUBLIC_ADDRESS_MISSING: _ErrorReason.ValueType  # 121
     """Nothing says where Google reaches the gateway. Example: PUBLIC_BASE_URL is empty."""
+    ERROR_REASON_DELIVERY_NOT_FOUND: _ErrorReason.ValueType  # 122
+    """No delivery has this id in this tenant. Example: one that was purged a month after its end."""
+    ERROR_REASON_DELIVERY_DONE: _ErrorReason.ValueType  # 123
+    """Everything the delivery told is on record with its runs: there is nothing to do again. Example: redelivering
+    a comment that was answered.
+    """
+    ERROR_REASON_VAULT_OFF: _ErrorReason.ValueType  # 140
+    """The vault has no key of its own, so it neither takes nor opens tokens. Example: VAULT_KEY is empty."""
+    ERROR_REASON_VAULT_TOKEN_NOT_FOUND: _ErrorReason.ValueType  # 141
+    """The vault has no such token. Example: one that was removed before."""
+    ERROR_REASON_VAULT_TOKEN_UNREADABLE: _ErrorReason.ValueType  # 142
+    """The token's key is not in VAULT_KEY, or it was not sealed for this place; metadata: key_id. Example: an old
+    key was dropped before its tokens were sealed anew.
+    """
+    ERROR_REASON_VAULT_TOKEN_USE_MISSING: _ErrorReason.ValueType  # 143
+    """The token may not be used for this; metadata: integration, use. Example: an answer with a token that only
+    reads.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Every reason an error can carry in its ErrorInfo, without the prefix. Domain: "astra.aucert"."""
@@ -227,7 +255,9 @@ ERROR_REASON_TOOL_NOT_FOUND: ErrorReason.ValueType  # 80
 ERROR_REASON_TOOL_ARGUMENTS_INVALID: ErrorReason.ValueType  # 81
 """The arguments are no JSON object, or hold a name the tool does not have. Example: {"file": 1}."""
 ERROR_REASON_RUN_REQUIRED: ErrorReason.ValueType  # 82
-"""The tool works on a run's repository and the call names no run. Example: grpcurl without astra-task-run."""
+"""The tool reads a repository, and the call names neither a run nor, where there are several, a repository.
+Example: grpcurl without astra-repository.
+"""
 ERROR_REASON_RUN_HAS_NO_REPOSITORY: ErrorReason.ValueType  # 83
 """The run has no repository. Example: a task created without one."""
 ERROR_REASON_PATH_OUTSIDE_REPOSITORY: ErrorReason.ValueType  # 84
@@ -270,8 +300,34 @@ ERROR_REASON_SOURCE_OFF: ErrorReason.ValueType  # 103
 """The source has no credentials here. Example: GITHUB_APP_ID is empty."""
 ERROR_REASON_ITEM_NOT_FOUND: ErrorReason.ValueType  # 104
 """The vendor has nothing there, or does not show it to us. Example: issue 9999."""
+ERROR_REASON_CONTAINER_NOT_REGISTERED: ErrorReason.ValueType  # 105
+"""The channel or project is not on the allow-list, or not for this run. Example: a Slack channel that belongs to
+no registered repository.
+"""
+ERROR_REASON_OUTCOME_UNKNOWN: ErrorReason.ValueType  # 106
+"""The change may have been made or not, and nobody can be asked. Example: an external MCP server went away while
+it worked on a call.
+"""
 ERROR_REASON_DRIVE_WATCH_NOT_FOUND: ErrorReason.ValueType  # 120
 """No watch has this channel id in this tenant. Example: one that was purged a week after its end."""
 ERROR_REASON_PUBLIC_ADDRESS_MISSING: ErrorReason.ValueType  # 121
 """Nothing says where Google reaches the gateway. Example: PUBLIC_BASE_URL is empty."""
+ERROR_REASON_DELIVERY_NOT_FOUND: ErrorReason.ValueType  # 122
+"""No delivery has this id in this tenant. Example: one that was purged a month after its end."""
+ERROR_REASON_DELIVERY_DONE: ErrorReason.ValueType  # 123
+"""Everything the delivery told is on record with its runs: there is nothing to do again. Example: redelivering
+a comment that was answered.
+"""
+ERROR_REASON_VAULT_OFF: ErrorReason.ValueType  # 140
+"""The vault has no key of its own, so it neither takes nor opens tokens. Example: VAULT_KEY is empty."""
+ERROR_REASON_VAULT_TOKEN_NOT_FOUND: ErrorReason.ValueType  # 141
+"""The vault has no such token. Example: one that was removed before."""
+ERROR_REASON_VAULT_TOKEN_UNREADABLE: ErrorReason.ValueType  # 142
+"""The token's key is not in VAULT_KEY, or it was not sealed for this place; metadata: key_id. Example: an old
+key was dropped before its tokens were sealed anew.
+"""
+ERROR_REASON_VAULT_TOKEN_USE_MISSING: ErrorReason.ValueType  # 143
+"""The token may not be used for this; metadata: integration, use. Example: an answer with a token that only
+reads.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -64,6 +64,26 @@ class _ScopeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Scope.ValueType
     """Set caps on spending (an operator)."""
     SCOPE_WATCHES_RENEW: _Scope.ValueType  # 20
     """Renew what vendors must be asked for again and again (the worker, by schedule)."""
+    SCOPE_DELIVERIES_READ: _Scope.ValueType  # 21
+    """See what is in the inbox and what was refused, without what deliveries hold (an operator)."""
+    SCOPE_DELIVERIES_WRITE: _Scope.ValueType  # 22
+    """Have deliveries handled again and read what they hold (an operator)."""
+    SCOPE_KNOWLEDGE_READ: _Scope.ValueType  # 30
+    """Search and list the knowledge base."""
+    SCOPE_KNOWLEDGE_WRITE: _Scope.ValueType  # 31
+    """Put documents into the knowledge base and delete them (the tools service, an operator)."""
+    SCOPE_MODELS_EMBED: _Scope.ValueType  # 32
+    """Embed texts."""
+    SCOPE_VAULT_READ: _Scope.ValueType  # 40
+    """See which tokens the vault has, without their values, and who used them (an operator)."""
+    SCOPE_VAULT_WRITE: _Scope.ValueType  # 41
+    """Put tokens into the vault, take them out, rotate its keys (an operator)."""
+    SCOPE_VAULT_OPEN: _Scope.ValueType  # 42
+    """Open tokens of the vault (the tools service)."""
+    SCOPE_QUOTAS_USE: _Scope.ValueType  # 50
+    """Take from limits that all processes share (the tools and models services)."""
+    SCOPE_QUOTAS_READ: _Scope.ValueType  # 51
+    """See the shared limits of the whole installation (an operator)."""
 
 class Scope(_Scope, metaclass=_ScopeEnumTypeWrapper):
     """What a principal may do. A token carries scopes; each method names the one it needs."""
@@ -108,6 +128,26 @@ SCOPE_BUDGETS_WRITE: Scope.ValueType  # 18
 """Set caps on spending (an operator)."""
 SCOPE_WATCHES_RENEW: Scope.ValueType  # 20
 """Renew what vendors must be asked for again and again (the worker, by schedule)."""
+SCOPE_DELIVERIES_READ: Scope.ValueType  # 21
+"""See what is in the inbox and what was refused, without what deliveries hold (an operator)."""
+SCOPE_DELIVERIES_WRITE: Scope.ValueType  # 22
+"""Have deliveries handled again and read what they hold (an operator)."""
+SCOPE_KNOWLEDGE_READ: Scope.ValueType  # 30
+"""Search and list the knowledge base."""
+SCOPE_KNOWLEDGE_WRITE: Scope.ValueType  # 31
+"""Put documents into the knowledge base and delete them (the tools service, an operator)."""
+SCOPE_MODELS_EMBED: Scope.ValueType  # 32
+"""Embed texts."""
+SCOPE_VAULT_READ: Scope.ValueType  # 40
+"""See which tokens the vault has, without their values, and who used them (an operator)."""
+SCOPE_VAULT_WRITE: Scope.ValueType  # 41
+"""Put tokens into the vault, take them out, rotate its keys (an operator)."""
+SCOPE_VAULT_OPEN: Scope.ValueType  # 42
+"""Open tokens of the vault (the tools service)."""
+SCOPE_QUOTAS_USE: Scope.ValueType  # 50
+"""Take from limits that all processes share (the tools and models services)."""
+SCOPE_QUOTAS_READ: Scope.ValueType  # 51
+"""See the shared limits of the whole installation (an operator)."""
 Global___Scope: _TypeAlias = Scope  # noqa: Y015
 
 REQUIRED_SCOPE_FIELD_NUMBER: _builtins.int

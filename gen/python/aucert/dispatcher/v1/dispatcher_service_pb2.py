@@ -24,12 +24,14 @@ _sym_db = _symbol_database.Default()
 
 from aucert.common.v1 import scope_pb2 as aucert_dot_common_dot_v1_dot_scope__pb2
 from aucert.dispatcher.v1 import delivery_pb2 as aucert_dot_dispatcher_dot_v1_dot_delivery__pb2
+from aucert.dispatcher.v1 import kept_delivery_pb2 as aucert_dot_dispatcher_dot_v1_dot_kept__delivery__pb2
 from aucert.dispatcher.v1 import source_pb2 as aucert_dot_dispatcher_dot_v1_dot_source__pb2
 from aucert.dispatcher.v1 import thread_event_pb2 as aucert_dot_dispatcher_dot_v1_dot_thread__event__pb2
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-aucert/dispatcher/v1/dispatcher_service.proto\x12\x14\x61ucert.dispatcher.v1\x1a\x1c\x61ucert/common/v1/scope.proto\x1a#aucert/dispatcher/v1/delivery.proto\x1a!aucert/dispatcher/v1/source.proto\x1a\'aucert/dispatcher/v1/thread_event.proto\x1a\x1b\x62uf/validate/validate.proto\"d\n\x15IngestWebhooksRequest\x12K\n\ndeliveries\x18\x01 \x03(\x0b\x32\x1e.aucert.dispatcher.v1.DeliveryB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\x80\x02R\ndeliveries\"V\n\x16IngestWebhooksResponse\x12<\n\x07results\x18\x01 \x03(\x0b\x32\".aucert.dispatcher.v1.IngestResultR\x07results\"\x14\n\x12ListSourcesRequest\"R\n\x13ListSourcesResponse\x12;\n\x07sources\x18\x01 \x03(\x0b\x32!.aucert.dispatcher.v1.SourceStateR\x07sources\"\xd2\x02\n\x11\x43reateTaskRequest\x12%\n\x07message\x18\x01 \x01(\tB\x0b\xbaH\x08r\x06\x10\x01\x18\x80\x80\x04R\x07message\x12?\n\nrepository\x18\x02 \x01(\tB\x1f\xbaH\x1cr\x1a\x32\x18^[A-Za-z0-9._/-]{0,200}$R\nrepository\x12\x33\n\toperation\x18\x03 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[a-z_]{0,64}$R\toperation\x12\x33\n\x05model\x18\x04 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9._-]{0,64}$R\x05model\x12\x36\n\nrequest_id\x18\x05 \x01(\tB\x17\xbaH\x14r\x12\x32\x10^[^\\x00]{0,200}$R\trequestId\x12\x33\n\x05\x61gent\x18\x06 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9._-]{0,64}$R\x05\x61gent\"U\n\x12\x43reateTaskResponse\x12\x1e\n\x0btask_run_id\x18\x01 \x01(\tR\ttaskRunId\x12\x1f\n\x0bworkflow_id\x18\x02 \x01(\tR\nworkflowId\"\x9d\x01\n\x12SendMessageRequest\x12(\n\x0btask_run_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\ttaskRunId\x12%\n\x07message\x18\x02 \x01(\tB\x0b\xbaH\x08r\x06\x10\x01\x18\x80\x80\x04R\x07message\x12\x36\n\nrequest_id\x18\x03 \x01(\tB\x17\xbaH\x14r\x12\x32\x10^[^\\x00]{0,200}$R\trequestId\"5\n\x13SendMessageResponse\x12\x1e\n\x0btask_run_id\x18\x01 \x01(\tR\ttaskRunId\"=\n\x11\x43\x61ncelTaskRequest\x12(\n\x0btask_run_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\ttaskRunId\"\x14\n\x12\x43\x61ncelTaskResponse\"G\n\x12RingThreadsRequest\x12\x31\n\nthread_ids\x18\x01 \x03(\tB\x12\xbaH\x0f\x92\x01\x0c\x08\x01\x10\xf4\x03\"\x05r\x03\xb0\x01\x01R\tthreadIds\"\x15\n\x13RingThreadsResponse\"\x84\x01\n\x15\x43laimNextEventRequest\x12%\n\tthread_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x08threadId\x12\x44\n\x18\x66inished_thread_event_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\x15\x66inishedThreadEventId\"R\n\x16\x43laimNextEventResponse\x12\x38\n\x05\x65vent\x18\x01 \x01(\x0b\x32\".aucert.dispatcher.v1.ClaimedEventR\x05\x65vent2\x9a\x06\n\x11\x44ispatcherService\x12t\n\x0eIngestWebhooks\x12+.aucert.dispatcher.v1.IngestWebhooksRequest\x1a,.aucert.dispatcher.v1.IngestWebhooksResponse\"\x07\x90\x02\x02\xa8\xbb\x18\x05\x12k\n\x0bListSources\x12(.aucert.dispatcher.v1.ListSourcesRequest\x1a).aucert.dispatcher.v1.ListSourcesResponse\"\x07\x90\x02\x01\xa8\xbb\x18\x05\x12h\n\nCreateTask\x12\'.aucert.dispatcher.v1.CreateTaskRequest\x1a(.aucert.dispatcher.v1.CreateTaskResponse\"\x07\x90\x02\x02\xa8\xbb\x18\x04\x12k\n\x0bSendMessage\x12(.aucert.dispatcher.v1.SendMessageRequest\x1a).aucert.dispatcher.v1.SendMessageResponse\"\x07\x90\x02\x02\xa8\xbb\x18\x04\x12h\n\nCancelTask\x12\'.aucert.dispatcher.v1.CancelTaskRequest\x1a(.aucert.dispatcher.v1.CancelTaskResponse\"\x07\x90\x02\x02\xa8\xbb\x18\x04\x12k\n\x0bRingThreads\x12(.aucert.dispatcher.v1.RingThreadsRequest\x1a).aucert.dispatcher.v1.RingThreadsResponse\"\x07\x90\x02\x02\xa8\xbb\x18\x04\x12t\n\x0e\x43laimNextEvent\x12+.aucert.dispatcher.v1.ClaimNextEventRequest\x1a,.aucert.dispatcher.v1.ClaimNextEventResponse\"\x07\x90\x02\x02\xa8\xbb\x18\x06\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-aucert/dispatcher/v1/dispatcher_service.proto\x12\x14\x61ucert.dispatcher.v1\x1a\x1c\x61ucert/common/v1/scope.proto\x1a#aucert/dispatcher/v1/delivery.proto\x1a(aucert/dispatcher/v1/kept_delivery.proto\x1a!aucert/dispatcher/v1/source.proto\x1a\'aucert/dispatcher/v1/thread_event.proto\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"d\n\x15IngestWebhooksRequest\x12K\n\ndeliveries\x18\x01 \x03(\x0b\x32\x1e.aucert.dispatcher.v1.DeliveryB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\x80\x02R\ndeliveries\"V\n\x16IngestWebhooksResponse\x12<\n\x07results\x18\x01 \x03(\x0b\x32\".aucert.dispatcher.v1.IngestResultR\x07results\"\x14\n\x12ListSourcesRequest\"R\n\x13ListSourcesResponse\x12;\n\x07sources\x18\x01 \x03(\x0b\x32!.aucert.dispatcher.v1.SourceStateR\x07sources\"\xd2\x02\n\x11\x43reateTaskRequest\x12%\n\x07message\x18\x01 \x01(\tB\x0b\xbaH\x08r\x06\x10\x01\x18\x80\x80\x04R\x07message\x12?\n\nrepository\x18\x02 \x01(\tB\x1f\xbaH\x1cr\x1a\x32\x18^[A-Za-z0-9._/-]{0,200}$R\nrepository\x12\x33\n\toperation\x18\x03 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[a-z_]{0,64}$R\toperation\x12\x33\n\x05model\x18\x04 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9._-]{0,64}$R\x05model\x12\x36\n\nrequest_id\x18\x05 \x01(\tB\x17\xbaH\x14r\x12\x32\x10^[^\\x00]{0,200}$R\trequestId\x12\x33\n\x05\x61gent\x18\x06 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9._-]{0,64}$R\x05\x61gent\"U\n\x12\x43reateTaskResponse\x12\x1e\n\x0btask_run_id\x18\x01 \x01(\tR\ttaskRunId\x12\x1f\n\x0bworkflow_id\x18\x02 \x01(\tR\nworkflowId\"\x9d\x01\n\x12SendMessageRequest\x12(\n\x0btask_run_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\ttaskRunId\x12%\n\x07message\x18\x02 \x01(\tB\x0b\xbaH\x08r\x06\x10\x01\x18\x80\x80\x04R\x07message\x12\x36\n\nrequest_id\x18\x03 \x01(\tB\x17\xbaH\x14r\x12\x32\x10^[^\\x00]{0,200}$R\trequestId\"5\n\x13SendMessageResponse\x12\x1e\n\x0btask_run_id\x18\x01 \x01(\tR\ttaskRunId\"=\n\x11\x43\x61ncelTaskRequest\x12(\n\x0btask_run_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\ttaskRunId\"\x14\n\x12\x43\x61ncelTaskResponse\"G\n\x12RingThreadsRequest\x12\x31\n\nthread_ids\x18\x01 \x03(\tB\x12\xbaH\x0f\x92\x01\x0c\x08\x01\x10\xf4\x03\"\x05r\x03\xb0\x01\x01R\tthreadIds\"\x15\n\x13RingThreadsResponse\"\x84\x01\n\x15\x43laimNextEventRequest\x12%\n\tthread_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x08threadId\x12\x44\n\x18\x66inished_thread_event_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\x15\x66inishedThreadEventId\"R\n\x16\x43laimNextEventResponse\x12\x38\n\x05\x65vent\x18\x01 \x01(\x0b\x32\".aucert.dispatcher.v1.ClaimedEventR\x05\x65vent\"\xdb\x02\n\x15ListDeliveriesRequest\x12$\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x08pageSize\x12\'\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\tpageToken\x12-\n\x06source\x18\x03 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[a-z-]{0,32}$R\x06source\x12<\n\x06status\x18\x04 \x01(\x0e\x32$.aucert.dispatcher.v1.DeliveryStatusR\x06status\x12\x41\n\x0ereceived_after\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\rreceivedAfter\x12\x43\n\x0freceived_before\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0ereceivedBefore\"\x84\x01\n\x16ListDeliveriesResponse\x12\x42\n\ndeliveries\x18\x01 \x03(\x0b\x32\".aucert.dispatcher.v1.KeptDeliveryR\ndeliveries\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"?\n\x12GetDeliveryRequest\x12)\n\x0b\x64\x65livery_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\ndeliveryId\"\xa1\x01\n\x13GetDeliveryResponse\x12>\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32\".aucert.dispatcher.v1.KeptDeliveryR\x08\x64\x65livery\x12\x36\n\x07headers\x18\x02 \x03(\x0b\x32\x1c.aucert.dispatcher.v1.HeaderR\x07headers\x12\x12\n\x04\x62ody\x18\x03 \x01(\x0cR\x04\x62ody\"D\n\x17RedeliverWebhookRequest\x12)\n\x0b\x64\x65livery_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\ndeliveryId\"Z\n\x18RedeliverWebhookResponse\x12>\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32\".aucert.dispatcher.v1.KeptDeliveryR\x08\x64\x65livery\"4\n\x13ListRefusalsRequest\x12\x1d\n\x04\x64\x61ys\x18\x01 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18Z(\x00R\x04\x64\x61ys\"R\n\x14ListRefusalsResponse\x12:\n\x08refusals\x18\x01 \x03(\x0b\x32\x1e.aucert.dispatcher.v1.RefusalsR\x08refusals2\xe9\t\n\x11\x44ispatcherService\x12t\n\x0eIngestWebhooks\x12+.aucert.dispatcher.v1.IngestWebhooksRequest\x1a,.aucert.dispatcher.v1.IngestWebhooksResponse\"\x07\x90\x02\x02\xa8\xbb\x18\x05\x12k\n\x0bListSources\x12(.aucert.dispatcher.v1.ListSourcesRequest\x1a).aucert.dispatcher.v1.ListSourcesResponse\"\x07\x90\x02\x01\xa8\xbb\x18\x05\x12h\n\nCreateTask\x12\'.aucert.dispatcher.v1.CreateTaskRequest\x1a(.aucert.dispatcher.v1.CreateTaskResponse\"\x07\x90\x02\x02\xa8\xbb\x18\x04\x12k\n\x0bSendMessage\x12(.aucert.dispatcher.v1.SendMessageRequest\x1a).aucert.dispatcher.v1.SendMessageResponse\"\x07\x90\x02\x02\xa8\xbb\x18\x04\x12h\n\nCancelTask\x12\'.aucert.dispatcher.v1.CancelTaskRequest\x1a(.aucert.dispatcher.v1.CancelTaskResponse\"\x07\x90\x02\x02\xa8\xbb\x18\x04\x12k\n\x0bRingThreads\x12(.aucert.dispatcher.v1.RingThreadsRequest\x1a).aucert.dispatcher.v1.RingThreadsResponse\"\x07\x90\x02\x02\xa8\xbb\x18\x04\x12t\n\x0e\x43laimNextEvent\x12+.aucert.dispatcher.v1.ClaimNextEventRequest\x1a,.aucert.dispatcher.v1.ClaimNextEventResponse\"\x07\x90\x02\x02\xa8\xbb\x18\x06\x12t\n\x0eListDeliveries\x12+.aucert.dispatcher.v1.ListDeliveriesRequest\x1a,.aucert.dispatcher.v1.ListDeliveriesResponse\"\x07\x90\x02\x01\xa8\xbb\x18\x15\x12k\n\x0bGetDelivery\x12(.aucert.dispatcher.v1.GetDeliveryRequest\x1a).aucert.dispatcher.v1.GetDeliveryResponse\"\x07\x90\x02\x01\xa8\xbb\x18\x15\x12z\n\x10RedeliverWebhook\x12-.aucert.dispatcher.v1.RedeliverWebhookRequest\x1a..aucert.dispatcher.v1.RedeliverWebhookResponse\"\x07\x90\x02\x02\xa8\xbb\x18\x16\x12n\n\x0cListRefusals\x12).aucert.dispatcher.v1.ListRefusalsRequest\x1a*.aucert.dispatcher.v1.ListRefusalsResponse\"\x07\x90\x02\x01\xa8\xbb\x18\x15\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -64,6 +66,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CLAIMNEXTEVENTREQUEST'].fields_by_name['thread_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_CLAIMNEXTEVENTREQUEST'].fields_by_name['finished_thread_event_id']._loaded_options = None
   _globals['_CLAIMNEXTEVENTREQUEST'].fields_by_name['finished_thread_event_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
+  _globals['_LISTDELIVERIESREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTDELIVERIESREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004\032\002(\000'
+  _globals['_LISTDELIVERIESREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTDELIVERIESREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\310\001'
+  _globals['_LISTDELIVERIESREQUEST'].fields_by_name['source']._loaded_options = None
+  _globals['_LISTDELIVERIESREQUEST'].fields_by_name['source']._serialized_options = b'\272H\022r\0202\016^[a-z-]{0,32}$'
+  _globals['_GETDELIVERYREQUEST'].fields_by_name['delivery_id']._loaded_options = None
+  _globals['_GETDELIVERYREQUEST'].fields_by_name['delivery_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_REDELIVERWEBHOOKREQUEST'].fields_by_name['delivery_id']._loaded_options = None
+  _globals['_REDELIVERWEBHOOKREQUEST'].fields_by_name['delivery_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_LISTREFUSALSREQUEST'].fields_by_name['days']._loaded_options = None
+  _globals['_LISTREFUSALSREQUEST'].fields_by_name['days']._serialized_options = b'\272H\006\032\004\030Z(\000'
   _globals['_DISPATCHERSERVICE'].methods_by_name['IngestWebhooks']._loaded_options = None
   _globals['_DISPATCHERSERVICE'].methods_by_name['IngestWebhooks']._serialized_options = b'\220\002\002\250\273\030\005'
   _globals['_DISPATCHERSERVICE'].methods_by_name['ListSources']._loaded_options = None
@@ -78,34 +92,58 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DISPATCHERSERVICE'].methods_by_name['RingThreads']._serialized_options = b'\220\002\002\250\273\030\004'
   _globals['_DISPATCHERSERVICE'].methods_by_name['ClaimNextEvent']._loaded_options = None
   _globals['_DISPATCHERSERVICE'].methods_by_name['ClaimNextEvent']._serialized_options = b'\220\002\002\250\273\030\006'
-  _globals['_INGESTWEBHOOKSREQUEST']._serialized_start=243
-  _globals['_INGESTWEBHOOKSREQUEST']._serialized_end=343
-  _globals['_INGESTWEBHOOKSRESPONSE']._serialized_start=345
-  _globals['_INGESTWEBHOOKSRESPONSE']._serialized_end=431
-  _globals['_LISTSOURCESREQUEST']._serialized_start=433
-  _globals['_LISTSOURCESREQUEST']._serialized_end=453
-  _globals['_LISTSOURCESRESPONSE']._serialized_start=455
-  _globals['_LISTSOURCESRESPONSE']._serialized_end=537
-  _globals['_CREATETASKREQUEST']._serialized_start=540
-  _globals['_CREATETASKREQUEST']._serialized_end=878
-  _globals['_CREATETASKRESPONSE']._serialized_start=880
-  _globals['_CREATETASKRESPONSE']._serialized_end=965
-  _globals['_SENDMESSAGEREQUEST']._serialized_start=968
-  _globals['_SENDMESSAGEREQUEST']._serialized_end=1125
-  _globals['_SENDMESSAGERESPONSE']._serialized_start=1127
-  _globals['_SENDMESSAGERESPONSE']._serialized_end=1180
-  _globals['_CANCELTASKREQUEST']._serialized_start=1182
-  _globals['_CANCELTASKREQUEST']._serialized_end=1243
-  _globals['_CANCELTASKRESPONSE']._serialized_start=1245
-  _globals['_CANCELTASKRESPONSE']._serialized_end=1265
-  _globals['_RINGTHREADSREQUEST']._serialized_start=1267
-  _globals['_RINGTHREADSREQUEST']._serialized_end=1338
-  _globals['_RINGTHREADSRESPONSE']._serialized_start=1340
-  _globals['_RINGTHREADSRESPONSE']._serialized_end=1361
-  _globals['_CLAIMNEXTEVENTREQUEST']._serialized_start=1364
-  _globals['_CLAIMNEXTEVENTREQUEST']._serialized_end=1496
-  _globals['_CLAIMNEXTEVENTRESPONSE']._serialized_start=1498
-  _globals['_CLAIMNEXTEVENTRESPONSE']._serialized_end=1580
-  _globals['_DISPATCHERSERVICE']._serialized_start=1583
-  _globals['_DISPATCHERSERVICE']._serialized_end=2377
+  _globals['_DISPATCHERSERVICE'].methods_by_name['ListDeliveries']._loaded_options = None
+  _globals['_DISPATCHERSERVICE'].methods_by_name['ListDeliveries']._serialized_options = b'\220\002\001\250\273\030\025'
+  _globals['_DISPATCHERSERVICE'].methods_by_name['GetDelivery']._loaded_options = None
+  _globals['_DISPATCHERSERVICE'].methods_by_name['GetDelivery']._serialized_options = b'\220\002\001\250\273\030\025'
+  _globals['_DISPATCHERSERVICE'].methods_by_name['RedeliverWebhook']._loaded_options = None
+  _globals['_DISPATCHERSERVICE'].methods_by_name['RedeliverWebhook']._serialized_options = b'\220\002\002\250\273\030\026'
+  _globals['_DISPATCHERSERVICE'].methods_by_name['ListRefusals']._loaded_options = None
+  _globals['_DISPATCHERSERVICE'].methods_by_name['ListRefusals']._serialized_options = b'\220\002\001\250\273\030\025'
+  _globals['_INGESTWEBHOOKSREQUEST']._serialized_start=318
+  _globals['_INGESTWEBHOOKSREQUEST']._serialized_end=418
+  _globals['_INGESTWEBHOOKSRESPONSE']._serialized_start=420
+  _globals['_INGESTWEBHOOKSRESPONSE']._serialized_end=506
+  _globals['_LISTSOURCESREQUEST']._serialized_start=508
+  _globals['_LISTSOURCESREQUEST']._serialized_end=528
+  _globals['_LISTSOURCESRESPONSE']._serialized_start=530
+  _globals['_LISTSOURCESRESPONSE']._serialized_end=612
+  _globals['_CREATETASKREQUEST']._serialized_start=615
+  _globals['_CREATETASKREQUEST']._serialized_end=953
+  _globals['_CREATETASKRESPONSE']._serialized_start=955
+  _globals['_CREATETASKRESPONSE']._serialized_end=1040
+  _globals['_SENDMESSAGEREQUEST']._serialized_start=1043
+  _globals['_SENDMESSAGEREQUEST']._serialized_end=1200
+  _globals['_SENDMESSAGERESPONSE']._serialized_start=1202
+  _globals['_SENDMESSAGERESPONSE']._serialized_end=1255
+  _globals['_CANCELTASKREQUEST']._serialized_start=1257
+  _globals['_CANCELTASKREQUEST']._serialized_end=1318
+  _globals['_CANCELTASKRESPONSE']._serialized_start=1320
+  _globals['_CANCELTASKRESPONSE']._serialized_end=1340
+  _globals['_RINGTHREADSREQUEST']._serialized_start=1342
+  _globals['_RINGTHREADSREQUEST']._serialized_end=1413
+  _globals['_RINGTHREADSRESPONSE']._serialized_start=1415
+  _globals['_RINGTHREADSRESPONSE']._serialized_end=1436
+  _globals['_CLAIMNEXTEVENTREQUEST']._serialized_start=1439
+  _globals['_CLAIMNEXTEVENTREQUEST']._serialized_end=1571
+  _globals['_CLAIMNEXTEVENTRESPONSE']._serialized_start=1573
+  _globals['_CLAIMNEXTEVENTRESPONSE']._serialized_end=1655
+  _globals['_LISTDELIVERIESREQUEST']._serialized_start=1658
+  _globals['_LISTDELIVERIESREQUEST']._serialized_end=2005
+  _globals['_LISTDELIVERIESRESPONSE']._serialized_start=2008
+  _globals['_LISTDELIVERIESRESPONSE']._serialized_end=2140
+  _globals['_GETDELIVERYREQUEST']._serialized_start=2142
+  _globals['_GETDELIVERYREQUEST']._serialized_end=2205
+  _globals['_GETDELIVERYRESPONSE']._serialized_start=2208
+  _globals['_GETDELIVERYRESPONSE']._serialized_end=2369
+  _globals['_REDELIVERWEBHOOKREQUEST']._serialized_start=2371
+  _globals['_REDELIVERWEBHOOKREQUEST']._serialized_end=2439
+  _globals['_REDELIVERWEBHOOKRESPONSE']._serialized_start=2441
+  _globals['_REDELIVERWEBHOOKRESPONSE']._serialized_end=2531
+  _globals['_LISTREFUSALSREQUEST']._serialized_start=2533
+  _globals['_LISTREFUSALSREQUEST']._serialized_end=2585
+  _globals['_LISTREFUSALSRESPONSE']._serialized_start=2587
+  _globals['_LISTREFUSALSRESPONSE']._serialized_end=2669
+  _globals['_DISPATCHERSERVICE']._serialized_start=2672
+  _globals['_DISPATCHERSERVICE']._serialized_end=3929
 # @@protoc_insertion_point(module_scope)

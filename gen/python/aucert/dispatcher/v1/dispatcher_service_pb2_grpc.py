@@ -70,6 +70,26 @@ class DispatcherServiceStub:
                 request_serializer=aucert_dot_dispatcher_dot_v1_dot_dispatcher__service__pb2.ClaimNextEventRequest.SerializeToString,
                 response_deserializer=aucert_dot_dispatcher_dot_v1_dot_dispatcher__service__pb2.ClaimNextEventResponse.FromString,
                 _registered_method=True)
+        self.ListDeliveries = channel.unary_unary(
+                '/aucert.dispatcher.v1.DispatcherService/ListDeliveries',
+                request_serializer=aucert_dot_dispatcher_dot_v1_dot_dispatcher__service__pb2.ListDeliveriesRequest.SerializeToString,
+                response_deserializer=aucert_dot_dispatcher_dot_v1_dot_dispatcher__service__pb2.ListDeliveriesResponse.FromString,
+                _registered_method=True)
+        self.GetDelivery = channel.unary_unary(
+                '/aucert.dispatcher.v1.DispatcherService/GetDelivery',
+                request_serializer=aucert_dot_dispatcher_dot_v1_dot_dispatcher__service__pb2.GetDeliveryRequest.SerializeToString,
+                response_deserializer=aucert_dot_dispatcher_dot_v1_dot_dispatcher__service__pb2.GetDeliveryResponse.FromString,
+                _registered_method=True)
+        self.RedeliverWebhook = channel.unary_unary(
+                '/aucert.dispatcher.v1.DispatcherService/RedeliverWebhook',
+                request_serializer=aucert_dot_dispatcher_dot_v1_dot_dispatcher__service__pb2.RedeliverWebhookRequest.SerializeToString,
+                response_deserializer=aucert_dot_dispatcher_dot_v1_dot_dispatcher__service__pb2.RedeliverWebhookResponse.FromString,
+                _registered_method=True)
+        self.ListRefusals = channel.unary_unary(
+                '/aucert.dispatcher.v1.DispatcherService/ListRefusals',
+                request_serializer=aucert_dot_dispatcher_dot_v1_dot_dispatcher__service__pb2.ListRefusalsRequest.SerializeToString,
+                response_deserializer=aucert_dot_dispatcher_dot_v1_dot_dispatcher__service__pb2.ListRefusalsResponse.FromString,
+                _registered_method=True)
 
 
 class DispatcherServiceServicer:
@@ -129,6 +149,36 @@ class DispatcherServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListDeliveries(self, request, context):
+        """List what is in the inbox, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetDelivery(self, request, context):
+        """Show one delivery of the inbox; what it holds, to callers with SCOPE_DELIVERIES_WRITE only.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RedeliverWebhook(self, request, context):
+        """Have a delivery that is dead, ignored or waiting handled again, as if it had just come; who asked is on
+        record. Nothing is doubled: what it told before has the same event and runs. Repeating it changes nothing
+        while it waits. One that is done is refused with DELIVERY_DONE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRefusals(self, request, context):
+        """List what was refused, of all tenants: whose it was is not known of what is not genuine.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DispatcherServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -166,6 +216,26 @@ def add_DispatcherServiceServicer_to_server(servicer, server):
                     servicer.ClaimNextEvent,
                     request_deserializer=aucert_dot_dispatcher_dot_v1_dot_dispatcher__service__pb2.ClaimNextEventRequest.FromString,
                     response_serializer=aucert_dot_dispatcher_dot_v1_dot_dispatcher__service__pb2.ClaimNextEventResponse.SerializeToString,
+            ),
+            'ListDeliveries': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDeliveries,
+                    request_deserializer=aucert_dot_dispatcher_dot_v1_dot_dispatcher__service__pb2.ListDeliveriesRequest.FromString,
+                    response_serializer=aucert_dot_dispatcher_dot_v1_dot_dispatcher__service__pb2.ListDeliveriesResponse.SerializeToString,
+            ),
+            'GetDelivery': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetDelivery,
+                    request_deserializer=aucert_dot_dispatcher_dot_v1_dot_dispatcher__service__pb2.GetDeliveryRequest.FromString,
+                    response_serializer=aucert_dot_dispatcher_dot_v1_dot_dispatcher__service__pb2.GetDeliveryResponse.SerializeToString,
+            ),
+            'RedeliverWebhook': grpc.unary_unary_rpc_method_handler(
+                    servicer.RedeliverWebhook,
+                    request_deserializer=aucert_dot_dispatcher_dot_v1_dot_dispatcher__service__pb2.RedeliverWebhookRequest.FromString,
+                    response_serializer=aucert_dot_dispatcher_dot_v1_dot_dispatcher__service__pb2.RedeliverWebhookResponse.SerializeToString,
+            ),
+            'ListRefusals': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRefusals,
+                    request_deserializer=aucert_dot_dispatcher_dot_v1_dot_dispatcher__service__pb2.ListRefusalsRequest.FromString,
+                    response_serializer=aucert_dot_dispatcher_dot_v1_dot_dispatcher__service__pb2.ListRefusalsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -358,6 +428,114 @@ class DispatcherService:
             '/aucert.dispatcher.v1.DispatcherService/ClaimNextEvent',
             aucert_dot_dispatcher_dot_v1_dot_dispatcher__service__pb2.ClaimNextEventRequest.SerializeToString,
             aucert_dot_dispatcher_dot_v1_dot_dispatcher__service__pb2.ClaimNextEventResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDeliveries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aucert.dispatcher.v1.DispatcherService/ListDeliveries',
+            aucert_dot_dispatcher_dot_v1_dot_dispatcher__service__pb2.ListDeliveriesRequest.SerializeToString,
+            aucert_dot_dispatcher_dot_v1_dot_dispatcher__service__pb2.ListDeliveriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetDelivery(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aucert.dispatcher.v1.DispatcherService/GetDelivery',
+            aucert_dot_dispatcher_dot_v1_dot_dispatcher__service__pb2.GetDeliveryRequest.SerializeToString,
+            aucert_dot_dispatcher_dot_v1_dot_dispatcher__service__pb2.GetDeliveryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RedeliverWebhook(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aucert.dispatcher.v1.DispatcherService/RedeliverWebhook',
+            aucert_dot_dispatcher_dot_v1_dot_dispatcher__service__pb2.RedeliverWebhookRequest.SerializeToString,
+            aucert_dot_dispatcher_dot_v1_dot_dispatcher__service__pb2.RedeliverWebhookResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRefusals(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aucert.dispatcher.v1.DispatcherService/ListRefusals',
+            aucert_dot_dispatcher_dot_v1_dot_dispatcher__service__pb2.ListRefusalsRequest.SerializeToString,
+            aucert_dot_dispatcher_dot_v1_dot_dispatcher__service__pb2.ListRefusalsResponse.FromString,
             options,
             channel_credentials,
             insecure,

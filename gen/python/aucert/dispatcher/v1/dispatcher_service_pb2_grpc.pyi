@@ -55,6 +55,17 @@ class DispatcherServiceStub:
     """Put the finished event of a thread away and claim the next one, in one transaction. An event stays
     claimed until it is named as finished, so a claim after a crash returns it again.
     """
+    ListDeliveries: _grpc.UnaryUnaryMultiCallable[_dispatcher_service_pb2.ListDeliveriesRequest, _dispatcher_service_pb2.ListDeliveriesResponse]
+    """List what is in the inbox, newest first."""
+    GetDelivery: _grpc.UnaryUnaryMultiCallable[_dispatcher_service_pb2.GetDeliveryRequest, _dispatcher_service_pb2.GetDeliveryResponse]
+    """Show one delivery of the inbox; what it holds, to callers with SCOPE_DELIVERIES_WRITE only."""
+    RedeliverWebhook: _grpc.UnaryUnaryMultiCallable[_dispatcher_service_pb2.RedeliverWebhookRequest, _dispatcher_service_pb2.RedeliverWebhookResponse]
+    """Have a delivery that is dead, ignored or waiting handled again, as if it had just come; who asked is on
+    record. Nothing is doubled: what it told before has the same event and runs. Repeating it changes nothing
+    while it waits. One that is done is refused with DELIVERY_DONE.
+    """
+    ListRefusals: _grpc.UnaryUnaryMultiCallable[_dispatcher_service_pb2.ListRefusalsRequest, _dispatcher_service_pb2.ListRefusalsResponse]
+    """List what was refused, of all tenants: whose it was is not known of what is not genuine."""
 
 @_typing.type_check_only
 class DispatcherServiceAsyncStub(DispatcherServiceStub):
@@ -83,6 +94,17 @@ class DispatcherServiceAsyncStub(DispatcherServiceStub):
     """Put the finished event of a thread away and claim the next one, in one transaction. An event stays
     claimed until it is named as finished, so a claim after a crash returns it again.
     """
+    ListDeliveries: _aio.UnaryUnaryMultiCallable[_dispatcher_service_pb2.ListDeliveriesRequest, _dispatcher_service_pb2.ListDeliveriesResponse]  # type: ignore[assignment]
+    """List what is in the inbox, newest first."""
+    GetDelivery: _aio.UnaryUnaryMultiCallable[_dispatcher_service_pb2.GetDeliveryRequest, _dispatcher_service_pb2.GetDeliveryResponse]  # type: ignore[assignment]
+    """Show one delivery of the inbox; what it holds, to callers with SCOPE_DELIVERIES_WRITE only."""
+    RedeliverWebhook: _aio.UnaryUnaryMultiCallable[_dispatcher_service_pb2.RedeliverWebhookRequest, _dispatcher_service_pb2.RedeliverWebhookResponse]  # type: ignore[assignment]
+    """Have a delivery that is dead, ignored or waiting handled again, as if it had just come; who asked is on
+    record. Nothing is doubled: what it told before has the same event and runs. Repeating it changes nothing
+    while it waits. One that is done is refused with DELIVERY_DONE.
+    """
+    ListRefusals: _aio.UnaryUnaryMultiCallable[_dispatcher_service_pb2.ListRefusalsRequest, _dispatcher_service_pb2.ListRefusalsResponse]  # type: ignore[assignment]
+    """List what was refused, of all tenants: whose it was is not known of what is not genuine."""
 
 class DispatcherServiceServicer(metaclass=_abc_1.ABCMeta):
     """The way in: everything that happens to a thread is committed here first and reaches it in order."""
@@ -150,5 +172,40 @@ class DispatcherServiceServicer(metaclass=_abc_1.ABCMeta):
         """Put the finished event of a thread away and claim the next one, in one transaction. An event stays
         claimed until it is named as finished, so a claim after a crash returns it again.
         """
+
+    @_abc_1.abstractmethod
+    def ListDeliveries(
+        self,
+        request: _dispatcher_service_pb2.ListDeliveriesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dispatcher_service_pb2.ListDeliveriesResponse, _abc.Awaitable[_dispatcher_service_pb2.ListDeliveriesResponse]]:
+        """List what is in the inbox, newest first."""
+
+    @_abc_1.abstractmethod
+    def GetDelivery(
+        self,
+        request: _dispatcher_service_pb2.GetDeliveryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dispatcher_service_pb2.GetDeliveryResponse, _abc.Awaitable[_dispatcher_service_pb2.GetDeliveryResponse]]:
+        """Show one delivery of the inbox; what it holds, to callers with SCOPE_DELIVERIES_WRITE only."""
+
+    @_abc_1.abstractmethod
+    def RedeliverWebhook(
+        self,
+        request: _dispatcher_service_pb2.RedeliverWebhookRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dispatcher_service_pb2.RedeliverWebhookResponse, _abc.Awaitable[_dispatcher_service_pb2.RedeliverWebhookResponse]]:
+        """Have a delivery that is dead, ignored or waiting handled again, as if it had just come; who asked is on
+        record. Nothing is doubled: what it told before has the same event and runs. Repeating it changes nothing
+        while it waits. One that is done is refused with DELIVERY_DONE.
+        """
+
+    @_abc_1.abstractmethod
+    def ListRefusals(
+        self,
+        request: _dispatcher_service_pb2.ListRefusalsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dispatcher_service_pb2.ListRefusalsResponse, _abc.Awaitable[_dispatcher_service_pb2.ListRefusalsResponse]]:
+        """List what was refused, of all tenants: whose it was is not known of what is not genuine."""
 
 def add_DispatcherServiceServicer_to_server(servicer: DispatcherServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

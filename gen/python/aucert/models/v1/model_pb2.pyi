@@ -36,6 +36,8 @@ class _ModelCapabilityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Model
     """Its provider takes a mark on the result of a call that failed."""
     MODEL_CAPABILITY_CACHE_POINTS: _ModelCapability.ValueType  # 4
     """Its provider caches a prompt up to the points set in it."""
+    MODEL_CAPABILITY_TOKEN_COUNT: _ModelCapability.ValueType  # 5
+    """Its provider counts the tokens of a call before it is made."""
 
 class ModelCapability(_ModelCapability, metaclass=_ModelCapabilityEnumTypeWrapper):
     """What a model can be asked for beyond text."""
@@ -50,6 +52,8 @@ MODEL_CAPABILITY_TOOL_ERRORS: ModelCapability.ValueType  # 3
 """Its provider takes a mark on the result of a call that failed."""
 MODEL_CAPABILITY_CACHE_POINTS: ModelCapability.ValueType  # 4
 """Its provider caches a prompt up to the points set in it."""
+MODEL_CAPABILITY_TOKEN_COUNT: ModelCapability.ValueType  # 5
+"""Its provider counts the tokens of a call before it is made."""
 Global___ModelCapability: _TypeAlias = ModelCapability  # noqa: Y015
 
 @_typing.final

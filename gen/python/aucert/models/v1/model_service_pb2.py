@@ -23,12 +23,14 @@ _sym_db = _symbol_database.Default()
 
 
 from aucert.common.v1 import scope_pb2 as aucert_dot_common_dot_v1_dot_scope__pb2
+from aucert.models.v1 import embedding_pb2 as aucert_dot_models_dot_v1_dot_embedding__pb2
+from aucert.models.v1 import generation_pb2 as aucert_dot_models_dot_v1_dot_generation__pb2
 from aucert.models.v1 import message_pb2 as aucert_dot_models_dot_v1_dot_message__pb2
 from aucert.models.v1 import model_pb2 as aucert_dot_models_dot_v1_dot_model__pb2
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$aucert/models/v1/model_service.proto\x12\x10\x61ucert.models.v1\x1a\x1c\x61ucert/common/v1/scope.proto\x1a\x1e\x61ucert/models/v1/message.proto\x1a\x1c\x61ucert/models/v1/model.proto\x1a\x1b\x62uf/validate/validate.proto\"\x8d\x01\n\x0eToolDefinition\x12\x30\n\x04name\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[a-zA-Z0-9_-]{1,64}$R\x04name\x12 \n\x0b\x64\x65scription\x18\x02 \x01(\tR\x0b\x64\x65scription\x12\'\n\x0fparameters_json\x18\x03 \x01(\tR\x0eparametersJson\"\xd7\x02\n\x0fGenerateRequest\x12*\n\x0bmodel_alias\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\nmodelAlias\x12\x16\n\x06system\x18\x02 \x01(\tR\x06system\x12?\n\x08messages\x18\x03 \x03(\x0b\x32\x19.aucert.models.v1.MessageB\x08\xbaH\x05\x92\x01\x02\x08\x01R\x08messages\x12\x41\n\x05tools\x18\x04 \x03(\x0b\x32 .aucert.models.v1.ToolDefinitionB\t\xbaH\x06\x92\x01\x03\x10\x80\x02R\x05tools\x12\x33\n\x11output_tokens_max\x18\x05 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x0foutputTokensMax\x12G\n\x0btool_choice\x18\x06 \x01(\x0e\x32\x1c.aucert.models.v1.ToolChoiceB\x08\xbaH\x05\x82\x01\x02\x10\x01R\ntoolChoice\"\x95\x02\n\x10GenerateResponse\x12\x1f\n\ntext_delta\x18\x01 \x01(\tH\x00R\ttextDelta\x12\x42\n\x08\x66inished\x18\x02 \x01(\x0b\x32$.aucert.models.v1.GenerationFinishedH\x00R\x08\x66inished\x12I\n\x0ftool_call_delta\x18\x03 \x01(\x0b\x32\x1f.aucert.models.v1.ToolCallDeltaH\x00R\rtoolCallDelta\x12H\n\x0ereasoning_mark\x18\x04 \x01(\x0b\x32\x1f.aucert.models.v1.ReasoningMarkH\x00R\rreasoningMarkB\x07\n\x05piece\"k\n\rToolCallDelta\x12\x14\n\x05index\x18\x01 \x01(\x05R\x05index\x12\x1b\n\ttool_name\x18\x02 \x01(\tR\x08toolName\x12\'\n\x0f\x61rguments_delta\x18\x03 \x01(\tR\x0e\x61rgumentsDelta\"\x0f\n\rReasoningMark\"\x87\x03\n\x12GenerationFinished\x12\x33\n\x07message\x18\x01 \x01(\x0b\x32\x19.aucert.models.v1.MessageR\x07message\x12\x43\n\rfinish_reason\x18\x02 \x01(\x0e\x32\x1e.aucert.models.v1.FinishReasonR\x0c\x66inishReason\x12-\n\x05usage\x18\x03 \x01(\x0b\x32\x17.aucert.models.v1.UsageR\x05usage\x12&\n\x0f\x63ost_usd_micros\x18\x04 \x01(\x03R\rcostUsdMicros\x12\x1f\n\x0bmodel_alias\x18\x05 \x01(\tR\nmodelAlias\x12\x1f\n\x0bmodel_label\x18\x06 \x01(\tR\nmodelLabel\x12\x1f\n\x0boverhead_us\x18\x07 \x01(\x03R\noverheadUs\x12=\n\x0bpassed_over\x18\x08 \x03(\x0b\x32\x1c.aucert.models.v1.PassedOverR\npassedOver\"E\n\nPassedOver\x12\x1f\n\x0bmodel_alias\x18\x01 \x01(\tR\nmodelAlias\x12\x16\n\x06reason\x18\x02 \x01(\tR\x06reason\"\x13\n\x11ListModelsRequest\"E\n\x12ListModelsResponse\x12/\n\x06models\x18\x01 \x03(\x0b\x32\x17.aucert.models.v1.ModelR\x06models\"\x8a\x01\n\x13ResolveModelRequest\x12%\n\toperation\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@R\toperation\x12\"\n\x04tags\x18\x02 \x03(\tB\x0e\xbaH\x0b\x92\x01\x08\x10 \"\x04r\x02\x18@R\x04tags\x12(\n\x0bmodel_alias\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@R\nmodelAlias\"G\n\x14ResolveModelResponse\x12/\n\x06models\x18\x01 \x03(\x0b\x32\x17.aucert.models.v1.ModelR\x06models*C\n\nToolChoice\x12\x1b\n\x17TOOL_CHOICE_UNSPECIFIED\x10\x00\x12\x18\n\x14TOOL_CHOICE_REQUIRED\x10\x01*\xbc\x01\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x1c\n\x18\x46INISH_REASON_TOOL_CALLS\x10\x02\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x03\x12 \n\x1c\x46INISH_REASON_CONTENT_FILTER\x10\x04\x12\x1b\n\x17\x46INISH_REASON_MALFORMED\x10\x05\x32\xb3\x02\n\x0cModelService\x12Y\n\x08Generate\x12!.aucert.models.v1.GenerateRequest\x1a\".aucert.models.v1.GenerateResponse\"\x04\xa8\xbb\x18\x08\x30\x01\x12`\n\nListModels\x12#.aucert.models.v1.ListModelsRequest\x1a$.aucert.models.v1.ListModelsResponse\"\x07\x90\x02\x01\xa8\xbb\x18\x07\x12\x66\n\x0cResolveModel\x12%.aucert.models.v1.ResolveModelRequest\x1a&.aucert.models.v1.ResolveModelResponse\"\x07\x90\x02\x01\xa8\xbb\x18\x07\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$aucert/models/v1/model_service.proto\x12\x10\x61ucert.models.v1\x1a\x1c\x61ucert/common/v1/scope.proto\x1a aucert/models/v1/embedding.proto\x1a!aucert/models/v1/generation.proto\x1a\x1e\x61ucert/models/v1/message.proto\x1a\x1c\x61ucert/models/v1/model.proto\x1a\x1b\x62uf/validate/validate.proto\"\x8d\x01\n\x0eToolDefinition\x12\x30\n\x04name\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[a-zA-Z0-9_-]{1,64}$R\x04name\x12 \n\x0b\x64\x65scription\x18\x02 \x01(\tR\x0b\x64\x65scription\x12\'\n\x0fparameters_json\x18\x03 \x01(\tR\x0eparametersJson\"\xd7\x02\n\x0fGenerateRequest\x12*\n\x0bmodel_alias\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\nmodelAlias\x12\x16\n\x06system\x18\x02 \x01(\tR\x06system\x12?\n\x08messages\x18\x03 \x03(\x0b\x32\x19.aucert.models.v1.MessageB\x08\xbaH\x05\x92\x01\x02\x08\x01R\x08messages\x12\x41\n\x05tools\x18\x04 \x03(\x0b\x32 .aucert.models.v1.ToolDefinitionB\t\xbaH\x06\x92\x01\x03\x10\x80\x02R\x05tools\x12\x33\n\x11output_tokens_max\x18\x05 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x0foutputTokensMax\x12G\n\x0btool_choice\x18\x06 \x01(\x0e\x32\x1c.aucert.models.v1.ToolChoiceB\x08\xbaH\x05\x82\x01\x02\x10\x01R\ntoolChoice\"\x95\x02\n\x10GenerateResponse\x12\x1f\n\ntext_delta\x18\x01 \x01(\tH\x00R\ttextDelta\x12\x42\n\x08\x66inished\x18\x02 \x01(\x0b\x32$.aucert.models.v1.GenerationFinishedH\x00R\x08\x66inished\x12I\n\x0ftool_call_delta\x18\x03 \x01(\x0b\x32\x1f.aucert.models.v1.ToolCallDeltaH\x00R\rtoolCallDelta\x12H\n\x0ereasoning_mark\x18\x04 \x01(\x0b\x32\x1f.aucert.models.v1.ReasoningMarkH\x00R\rreasoningMarkB\x07\n\x05piece\"k\n\rToolCallDelta\x12\x14\n\x05index\x18\x01 \x01(\x05R\x05index\x12\x1b\n\ttool_name\x18\x02 \x01(\tR\x08toolName\x12\'\n\x0f\x61rguments_delta\x18\x03 \x01(\tR\x0e\x61rgumentsDelta\"\x0f\n\rReasoningMark\"\x87\x03\n\x12GenerationFinished\x12\x33\n\x07message\x18\x01 \x01(\x0b\x32\x19.aucert.models.v1.MessageR\x07message\x12\x43\n\rfinish_reason\x18\x02 \x01(\x0e\x32\x1e.aucert.models.v1.FinishReasonR\x0c\x66inishReason\x12-\n\x05usage\x18\x03 \x01(\x0b\x32\x17.aucert.models.v1.UsageR\x05usage\x12&\n\x0f\x63ost_usd_micros\x18\x04 \x01(\x03R\rcostUsdMicros\x12\x1f\n\x0bmodel_alias\x18\x05 \x01(\tR\nmodelAlias\x12\x1f\n\x0bmodel_label\x18\x06 \x01(\tR\nmodelLabel\x12\x1f\n\x0boverhead_us\x18\x07 \x01(\x03R\noverheadUs\x12=\n\x0bpassed_over\x18\x08 \x03(\x0b\x32\x1c.aucert.models.v1.PassedOverR\npassedOver\"\x13\n\x11ListModelsRequest\"E\n\x12ListModelsResponse\x12/\n\x06models\x18\x01 \x03(\x0b\x32\x17.aucert.models.v1.ModelR\x06models\"\xb2\x01\n\x13ResolveModelRequest\x12%\n\toperation\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@R\toperation\x12\"\n\x04tags\x18\x02 \x03(\tB\x0e\xbaH\x0b\x92\x01\x08\x10 \"\x04r\x02\x18@R\x04tags\x12(\n\x0bmodel_alias\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@R\nmodelAlias\x12&\n\nagent_slug\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18@R\tagentSlug\"G\n\x14ResolveModelResponse\x12/\n\x06models\x18\x01 \x03(\x0b\x32\x17.aucert.models.v1.ModelR\x06models\"\xdc\x01\n\x12\x43ountTokensRequest\x12*\n\x0bmodel_alias\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\nmodelAlias\x12\x16\n\x06system\x18\x02 \x01(\tR\x06system\x12?\n\x08messages\x18\x03 \x03(\x0b\x32\x19.aucert.models.v1.MessageB\x08\xbaH\x05\x92\x01\x02\x08\x01R\x08messages\x12\x41\n\x05tools\x18\x04 \x03(\x0b\x32 .aucert.models.v1.ToolDefinitionB\t\xbaH\x06\x92\x01\x03\x10\x80\x02R\x05tools\"r\n\x13\x43ountTokensResponse\x12!\n\x0ctokens_input\x18\x01 \x01(\x03R\x0btokensInput\x12\x38\n\x07\x63ounter\x18\x02 \x01(\x0e\x32\x1e.aucert.models.v1.TokenCounterR\x07\x63ounter*C\n\nToolChoice\x12\x1b\n\x17TOOL_CHOICE_UNSPECIFIED\x10\x00\x12\x18\n\x14TOOL_CHOICE_REQUIRED\x10\x01*b\n\x0cTokenCounter\x12\x1d\n\x19TOKEN_COUNTER_UNSPECIFIED\x10\x00\x12\x1a\n\x16TOKEN_COUNTER_PROVIDER\x10\x01\x12\x17\n\x13TOKEN_COUNTER_BOUND\x10\x02\x32\xe8\x04\n\x0cModelService\x12Y\n\x08Generate\x12!.aucert.models.v1.GenerateRequest\x1a\".aucert.models.v1.GenerateResponse\"\x04\xa8\xbb\x18\x08\x30\x01\x12`\n\nListModels\x12#.aucert.models.v1.ListModelsRequest\x1a$.aucert.models.v1.ListModelsResponse\"\x07\x90\x02\x01\xa8\xbb\x18\x07\x12\x66\n\x0cResolveModel\x12%.aucert.models.v1.ResolveModelRequest\x1a&.aucert.models.v1.ResolveModelResponse\"\x07\x90\x02\x01\xa8\xbb\x18\x07\x12\x63\n\x0b\x43ountTokens\x12$.aucert.models.v1.CountTokensRequest\x1a%.aucert.models.v1.CountTokensResponse\"\x07\x90\x02\x01\xa8\xbb\x18\x08\x12{\n\x13ListEmbeddingModels\x12,.aucert.models.v1.ListEmbeddingModelsRequest\x1a-.aucert.models.v1.ListEmbeddingModelsResponse\"\x07\x90\x02\x01\xa8\xbb\x18 \x12Q\n\x05\x45mbed\x12\x1e.aucert.models.v1.EmbedRequest\x1a\x1f.aucert.models.v1.EmbedResponse\"\x07\x90\x02\x01\xa8\xbb\x18 b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -53,38 +55,54 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RESOLVEMODELREQUEST'].fields_by_name['tags']._serialized_options = b'\272H\013\222\001\010\020 \"\004r\002\030@'
   _globals['_RESOLVEMODELREQUEST'].fields_by_name['model_alias']._loaded_options = None
   _globals['_RESOLVEMODELREQUEST'].fields_by_name['model_alias']._serialized_options = b'\272H\004r\002\030@'
+  _globals['_RESOLVEMODELREQUEST'].fields_by_name['agent_slug']._loaded_options = None
+  _globals['_RESOLVEMODELREQUEST'].fields_by_name['agent_slug']._serialized_options = b'\272H\004r\002\030@'
+  _globals['_COUNTTOKENSREQUEST'].fields_by_name['model_alias']._loaded_options = None
+  _globals['_COUNTTOKENSREQUEST'].fields_by_name['model_alias']._serialized_options = b'\272H\006r\004\020\001\030@'
+  _globals['_COUNTTOKENSREQUEST'].fields_by_name['messages']._loaded_options = None
+  _globals['_COUNTTOKENSREQUEST'].fields_by_name['messages']._serialized_options = b'\272H\005\222\001\002\010\001'
+  _globals['_COUNTTOKENSREQUEST'].fields_by_name['tools']._loaded_options = None
+  _globals['_COUNTTOKENSREQUEST'].fields_by_name['tools']._serialized_options = b'\272H\006\222\001\003\020\200\002'
   _globals['_MODELSERVICE'].methods_by_name['Generate']._loaded_options = None
   _globals['_MODELSERVICE'].methods_by_name['Generate']._serialized_options = b'\250\273\030\010'
   _globals['_MODELSERVICE'].methods_by_name['ListModels']._loaded_options = None
   _globals['_MODELSERVICE'].methods_by_name['ListModels']._serialized_options = b'\220\002\001\250\273\030\007'
   _globals['_MODELSERVICE'].methods_by_name['ResolveModel']._loaded_options = None
   _globals['_MODELSERVICE'].methods_by_name['ResolveModel']._serialized_options = b'\220\002\001\250\273\030\007'
-  _globals['_TOOLCHOICE']._serialized_start=1846
-  _globals['_TOOLCHOICE']._serialized_end=1913
-  _globals['_FINISHREASON']._serialized_start=1916
-  _globals['_FINISHREASON']._serialized_end=2104
-  _globals['_TOOLDEFINITION']._serialized_start=180
-  _globals['_TOOLDEFINITION']._serialized_end=321
-  _globals['_GENERATEREQUEST']._serialized_start=324
-  _globals['_GENERATEREQUEST']._serialized_end=667
-  _globals['_GENERATERESPONSE']._serialized_start=670
-  _globals['_GENERATERESPONSE']._serialized_end=947
-  _globals['_TOOLCALLDELTA']._serialized_start=949
-  _globals['_TOOLCALLDELTA']._serialized_end=1056
-  _globals['_REASONINGMARK']._serialized_start=1058
-  _globals['_REASONINGMARK']._serialized_end=1073
-  _globals['_GENERATIONFINISHED']._serialized_start=1076
-  _globals['_GENERATIONFINISHED']._serialized_end=1467
-  _globals['_PASSEDOVER']._serialized_start=1469
-  _globals['_PASSEDOVER']._serialized_end=1538
-  _globals['_LISTMODELSREQUEST']._serialized_start=1540
-  _globals['_LISTMODELSREQUEST']._serialized_end=1559
-  _globals['_LISTMODELSRESPONSE']._serialized_start=1561
-  _globals['_LISTMODELSRESPONSE']._serialized_end=1630
-  _globals['_RESOLVEMODELREQUEST']._serialized_start=1633
-  _globals['_RESOLVEMODELREQUEST']._serialized_end=1771
-  _globals['_RESOLVEMODELRESPONSE']._serialized_start=1773
-  _globals['_RESOLVEMODELRESPONSE']._serialized_end=1844
-  _globals['_MODELSERVICE']._serialized_start=2107
-  _globals['_MODELSERVICE']._serialized_end=2414
+  _globals['_MODELSERVICE'].methods_by_name['CountTokens']._loaded_options = None
+  _globals['_MODELSERVICE'].methods_by_name['CountTokens']._serialized_options = b'\220\002\001\250\273\030\010'
+  _globals['_MODELSERVICE'].methods_by_name['ListEmbeddingModels']._loaded_options = None
+  _globals['_MODELSERVICE'].methods_by_name['ListEmbeddingModels']._serialized_options = b'\220\002\001\250\273\030 '
+  _globals['_MODELSERVICE'].methods_by_name['Embed']._loaded_options = None
+  _globals['_MODELSERVICE'].methods_by_name['Embed']._serialized_options = b'\220\002\001\250\273\030 '
+  _globals['_TOOLCHOICE']._serialized_start=2223
+  _globals['_TOOLCHOICE']._serialized_end=2290
+  _globals['_TOKENCOUNTER']._serialized_start=2292
+  _globals['_TOKENCOUNTER']._serialized_end=2390
+  _globals['_TOOLDEFINITION']._serialized_start=249
+  _globals['_TOOLDEFINITION']._serialized_end=390
+  _globals['_GENERATEREQUEST']._serialized_start=393
+  _globals['_GENERATEREQUEST']._serialized_end=736
+  _globals['_GENERATERESPONSE']._serialized_start=739
+  _globals['_GENERATERESPONSE']._serialized_end=1016
+  _globals['_TOOLCALLDELTA']._serialized_start=1018
+  _globals['_TOOLCALLDELTA']._serialized_end=1125
+  _globals['_REASONINGMARK']._serialized_start=1127
+  _globals['_REASONINGMARK']._serialized_end=1142
+  _globals['_GENERATIONFINISHED']._serialized_start=1145
+  _globals['_GENERATIONFINISHED']._serialized_end=1536
+  _globals['_LISTMODELSREQUEST']._serialized_start=1538
+  _globals['_LISTMODELSREQUEST']._serialized_end=1557
+  _globals['_LISTMODELSRESPONSE']._serialized_start=1559
+  _globals['_LISTMODELSRESPONSE']._serialized_end=1628
+  _globals['_RESOLVEMODELREQUEST']._serialized_start=1631
+  _globals['_RESOLVEMODELREQUEST']._serialized_end=1809
+  _globals['_RESOLVEMODELRESPONSE']._serialized_start=1811
+  _globals['_RESOLVEMODELRESPONSE']._serialized_end=1882
+  _globals['_COUNTTOKENSREQUEST']._serialized_start=1885
+  _globals['_COUNTTOKENSREQUEST']._serialized_end=2105
+  _globals['_COUNTTOKENSRESPONSE']._serialized_start=2107
+  _globals['_COUNTTOKENSRESPONSE']._serialized_end=2221
+  _globals['_MODELSERVICE']._serialized_start=2393
+  _globals['_MODELSERVICE']._serialized_end=3009
 # @@protoc_insertion_point(module_scope)

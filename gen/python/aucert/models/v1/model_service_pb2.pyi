@@ -3,6 +3,7 @@
 isort:skip_file
 """
 
+from aucert.models.v1 import generation_pb2 as _generation_pb2
 from aucert.models.v1 import message_pb2 as _message_pb2
 from aucert.models.v1 import model_pb2 as _model_pb2
 from collections import abc as _abc
@@ -41,41 +42,29 @@ TOOL_CHOICE_REQUIRED: ToolChoice.ValueType  # 1
 """It must call at least one of those offered. A model that cannot be forced decides all the same."""
 Global___ToolChoice: _TypeAlias = ToolChoice  # noqa: Y015
 
-class _FinishReason:
+class _TokenCounter:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
 
-class _FinishReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FinishReason.ValueType], _builtins.type):
+class _TokenCounterEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TokenCounter.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
-    FINISH_REASON_UNSPECIFIED: _FinishReason.ValueType  # 0
-    """Unknown."""
-    FINISH_REASON_STOP: _FinishReason.ValueType  # 1
-    """It said all it had to say."""
-    FINISH_REASON_TOOL_CALLS: _FinishReason.ValueType  # 2
-    """It waits for the results of its tool calls."""
-    FINISH_REASON_LENGTH: _FinishReason.ValueType  # 3
-    """It reached the output limit; the text is cut."""
-    FINISH_REASON_CONTENT_FILTER: _FinishReason.ValueType  # 4
-    """The provider's filter cut it off."""
-    FINISH_REASON_MALFORMED: _FinishReason.ValueType  # 5
-    """What it wrote could not be read by its own provider; the message holds what could."""
+    TOKEN_COUNTER_UNSPECIFIED: _TokenCounter.ValueType  # 0
+    """Unknown; never sent."""
+    TOKEN_COUNTER_PROVIDER: _TokenCounter.ValueType  # 1
+    """The model's own provider."""
+    TOKEN_COUNTER_BOUND: _TokenCounter.ValueType  # 2
+    """Nobody: it is the most it can be, a token for every two bytes, as money is set aside by."""
 
-class FinishReason(_FinishReason, metaclass=_FinishReasonEnumTypeWrapper):
-    """Why a model stopped."""
+class TokenCounter(_TokenCounter, metaclass=_TokenCounterEnumTypeWrapper):
+    """Who counted."""
 
-FINISH_REASON_UNSPECIFIED: FinishReason.ValueType  # 0
-"""Unknown."""
-FINISH_REASON_STOP: FinishReason.ValueType  # 1
-"""It said all it had to say."""
-FINISH_REASON_TOOL_CALLS: FinishReason.ValueType  # 2
-"""It waits for the results of its tool calls."""
-FINISH_REASON_LENGTH: FinishReason.ValueType  # 3
-"""It reached the output limit; the text is cut."""
-FINISH_REASON_CONTENT_FILTER: FinishReason.ValueType  # 4
-"""The provider's filter cut it off."""
-FINISH_REASON_MALFORMED: FinishReason.ValueType  # 5
-"""What it wrote could not be read by its own provider; the message holds what could."""
-Global___FinishReason: _TypeAlias = FinishReason  # noqa: Y015
+TOKEN_COUNTER_UNSPECIFIED: TokenCounter.ValueType  # 0
+"""Unknown; never sent."""
+TOKEN_COUNTER_PROVIDER: TokenCounter.ValueType  # 1
+"""The model's own provider."""
+TOKEN_COUNTER_BOUND: TokenCounter.ValueType  # 2
+"""Nobody: it is the most it can be, a token for every two bytes, as money is set aside by."""
+Global___TokenCounter: _TypeAlias = TokenCounter  # noqa: Y015
 
 @_typing.final
 class ToolDefinition(_message.Message):
@@ -256,10 +245,10 @@ class GenerationFinished(_message.Message):
     MODEL_LABEL_FIELD_NUMBER: _builtins.int
     OVERHEAD_US_FIELD_NUMBER: _builtins.int
     PASSED_OVER_FIELD_NUMBER: _builtins.int
-    finish_reason: Global___FinishReason.ValueType
+    finish_reason: _generation_pb2.FinishReason.ValueType
     """Why the model stopped."""
     cost_usd_micros: _builtins.int
-    """Cost by the catalogue's prices, in millionths of a US dollar."""
+    """Cost by the catalogue's prices of the model that wrote it, in millionths of a US dollar."""
     model_alias: _builtins.str
     """Alias of the model that wrote it."""
     model_label: _builtins.str
@@ -275,20 +264,20 @@ class GenerationFinished(_message.Message):
         """Tokens as the provider counted them."""
 
     @_builtins.property
-    def passed_over(self) -> _containers.RepeatedCompositeFieldContainer[Global___PassedOver]:
+    def passed_over(self) -> _containers.RepeatedCompositeFieldContainer[_generation_pb2.PassedOver]:
         """The models asked before the one that wrote it, in order. Empty: the model asked for wrote it."""
 
     def __init__(
         self,
         *,
         message: _message_pb2.Message | None = ...,
-        finish_reason: Global___FinishReason.ValueType = ...,
+        finish_reason: _generation_pb2.FinishReason.ValueType = ...,
         usage: _message_pb2.Usage | None = ...,
         cost_usd_micros: _builtins.int = ...,
         model_alias: _builtins.str = ...,
         model_label: _builtins.str = ...,
         overhead_us: _builtins.int = ...,
-        passed_over: _abc.Iterable[Global___PassedOver] | None = ...,
+        passed_over: _abc.Iterable[_generation_pb2.PassedOver] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -297,32 +286,6 @@ class GenerationFinished(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GenerationFinished: _TypeAlias = GenerationFinished  # noqa: Y015
-
-@_typing.final
-class PassedOver(_message.Message):
-    """A model that gave way to a fallback."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    MODEL_ALIAS_FIELD_NUMBER: _builtins.int
-    REASON_FIELD_NUMBER: _builtins.int
-    model_alias: _builtins.str
-    """Its alias."""
-    reason: _builtins.str
-    """Why, as a reason of ErrorReason without its prefix: "MODEL_UNAVAILABLE"."""
-    def __init__(
-        self,
-        *,
-        model_alias: _builtins.str = ...,
-        reason: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["model_alias", b"model_alias", "reason", b"reason"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___PassedOver: _TypeAlias = PassedOver  # noqa: Y015
 
 @_typing.final
 class ListModelsRequest(_message.Message):
@@ -374,10 +337,13 @@ class ResolveModelRequest(_message.Message):
     OPERATION_FIELD_NUMBER: _builtins.int
     TAGS_FIELD_NUMBER: _builtins.int
     MODEL_ALIAS_FIELD_NUMBER: _builtins.int
+    AGENT_SLUG_FIELD_NUMBER: _builtins.int
     operation: _builtins.str
     """Operation of the event. Empty: "answer"."""
     model_alias: _builtins.str
     """Alias asked for by name, stronger than tags. Empty: none. Unknown: MODEL_NOT_FOUND."""
+    agent_slug: _builtins.str
+    """Slug of the agent that is asked. Empty: what is set for agents is left out."""
     @_builtins.property
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Words found in brackets in the comment, in order; those that are no tag are left alone."""
@@ -388,10 +354,11 @@ class ResolveModelRequest(_message.Message):
         operation: _builtins.str = ...,
         tags: _abc.Iterable[_builtins.str] | None = ...,
         model_alias: _builtins.str = ...,
+        agent_slug: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["model_alias", b"model_alias", "operation", b"operation", "tags", b"tags"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_slug", b"agent_slug", "model_alias", b"model_alias", "operation", b"operation", "tags", b"tags"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -420,3 +387,67 @@ class ResolveModelResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ResolveModelResponse: _TypeAlias = ResolveModelResponse  # noqa: Y015
+
+@_typing.final
+class CountTokensRequest(_message.Message):
+    """What a call would send."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_ALIAS_FIELD_NUMBER: _builtins.int
+    SYSTEM_FIELD_NUMBER: _builtins.int
+    MESSAGES_FIELD_NUMBER: _builtins.int
+    TOOLS_FIELD_NUMBER: _builtins.int
+    model_alias: _builtins.str
+    """Required. Alias of the model."""
+    system: _builtins.str
+    """The agent's framing. Empty: none."""
+    @_builtins.property
+    def messages(self) -> _containers.RepeatedCompositeFieldContainer[_message_pb2.Message]:
+        """Required. The conversation so far, oldest first, ending with a user or tool message."""
+
+    @_builtins.property
+    def tools(self) -> _containers.RepeatedCompositeFieldContainer[Global___ToolDefinition]:
+        """Tools the model may call. Empty: none."""
+
+    def __init__(
+        self,
+        *,
+        model_alias: _builtins.str = ...,
+        system: _builtins.str = ...,
+        messages: _abc.Iterable[_message_pb2.Message] | None = ...,
+        tools: _abc.Iterable[Global___ToolDefinition] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["messages", b"messages", "model_alias", b"model_alias", "system", b"system", "tools", b"tools"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CountTokensRequest: _TypeAlias = CountTokensRequest  # noqa: Y015
+
+@_typing.final
+class CountTokensResponse(_message.Message):
+    """What it would read."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOKENS_INPUT_FIELD_NUMBER: _builtins.int
+    COUNTER_FIELD_NUMBER: _builtins.int
+    tokens_input: _builtins.int
+    """Tokens of the input."""
+    counter: Global___TokenCounter.ValueType
+    """Who counted them."""
+    def __init__(
+        self,
+        *,
+        tokens_input: _builtins.int = ...,
+        counter: Global___TokenCounter.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counter", b"counter", "tokens_input", b"tokens_input"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CountTokensResponse: _TypeAlias = CountTokensResponse  # noqa: Y015

@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from aucert.models.v1 import embedding_pb2 as aucert_dot_models_dot_v1_dot_embedding__pb2
 from aucert.models.v1 import model_service_pb2 as aucert_dot_models_dot_v1_dot_model__service__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -50,6 +51,21 @@ class ModelServiceStub:
                 request_serializer=aucert_dot_models_dot_v1_dot_model__service__pb2.ResolveModelRequest.SerializeToString,
                 response_deserializer=aucert_dot_models_dot_v1_dot_model__service__pb2.ResolveModelResponse.FromString,
                 _registered_method=True)
+        self.CountTokens = channel.unary_unary(
+                '/aucert.models.v1.ModelService/CountTokens',
+                request_serializer=aucert_dot_models_dot_v1_dot_model__service__pb2.CountTokensRequest.SerializeToString,
+                response_deserializer=aucert_dot_models_dot_v1_dot_model__service__pb2.CountTokensResponse.FromString,
+                _registered_method=True)
+        self.ListEmbeddingModels = channel.unary_unary(
+                '/aucert.models.v1.ModelService/ListEmbeddingModels',
+                request_serializer=aucert_dot_models_dot_v1_dot_embedding__pb2.ListEmbeddingModelsRequest.SerializeToString,
+                response_deserializer=aucert_dot_models_dot_v1_dot_embedding__pb2.ListEmbeddingModelsResponse.FromString,
+                _registered_method=True)
+        self.Embed = channel.unary_unary(
+                '/aucert.models.v1.ModelService/Embed',
+                request_serializer=aucert_dot_models_dot_v1_dot_embedding__pb2.EmbedRequest.SerializeToString,
+                response_deserializer=aucert_dot_models_dot_v1_dot_embedding__pb2.EmbedResponse.FromString,
+                _registered_method=True)
 
 
 class ModelServiceServicer:
@@ -59,7 +75,8 @@ class ModelServiceServicer:
     def Generate(self, request, context):
         """Run one model call and stream it. Closing the stream stops the provider's call. A model that is away or
         busy before it wrote anything gives way to its fallbacks, which `finished` names; apart from that
-        nothing is repeated: the caller holds the record and decides.
+        nothing is repeated: the caller holds the record and decides. An error whose metadata says billed = "no" is of
+        a call that no provider took: it never reached one, or was refused before anything was read.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -73,7 +90,32 @@ class ModelServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ResolveModel(self, request, context):
-        """Say which models an operation and a comment's tags ask for, at least one.
+        """Say which models an operation and a comment's tags ask for, at least one. A name is stronger than tags, tags
+        are stronger than what is set for the agent, that than what is set for the tenant, and that than the
+        catalogue's routes; a model that is off gives way to its fallbacks, then to the next of these.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CountTokens(self, request, context):
+        """Count what a call would read, without making it: by the model's own provider where that counts, else as much
+        as it can be at most.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListEmbeddingModels(self, request, context):
+        """List the embedding models of the catalogue, ordered by alias; those that are off say why.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Embed(self, request, context):
+        """Turn texts into vectors that lie close where the meaning does. Nothing is reserved for it: the caller is told
+        what it cost.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -96,6 +138,21 @@ def add_ModelServiceServicer_to_server(servicer, server):
                     servicer.ResolveModel,
                     request_deserializer=aucert_dot_models_dot_v1_dot_model__service__pb2.ResolveModelRequest.FromString,
                     response_serializer=aucert_dot_models_dot_v1_dot_model__service__pb2.ResolveModelResponse.SerializeToString,
+            ),
+            'CountTokens': grpc.unary_unary_rpc_method_handler(
+                    servicer.CountTokens,
+                    request_deserializer=aucert_dot_models_dot_v1_dot_model__service__pb2.CountTokensRequest.FromString,
+                    response_serializer=aucert_dot_models_dot_v1_dot_model__service__pb2.CountTokensResponse.SerializeToString,
+            ),
+            'ListEmbeddingModels': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListEmbeddingModels,
+                    request_deserializer=aucert_dot_models_dot_v1_dot_embedding__pb2.ListEmbeddingModelsRequest.FromString,
+                    response_serializer=aucert_dot_models_dot_v1_dot_embedding__pb2.ListEmbeddingModelsResponse.SerializeToString,
+            ),
+            'Embed': grpc.unary_unary_rpc_method_handler(
+                    servicer.Embed,
+                    request_deserializer=aucert_dot_models_dot_v1_dot_embedding__pb2.EmbedRequest.FromString,
+                    response_serializer=aucert_dot_models_dot_v1_dot_embedding__pb2.EmbedResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -180,6 +237,87 @@ class ModelService:
             '/aucert.models.v1.ModelService/ResolveModel',
             aucert_dot_models_dot_v1_dot_model__service__pb2.ResolveModelRequest.SerializeToString,
             aucert_dot_models_dot_v1_dot_model__service__pb2.ResolveModelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CountTokens(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aucert.models.v1.ModelService/CountTokens',
+            aucert_dot_models_dot_v1_dot_model__service__pb2.CountTokensRequest.SerializeToString,
+            aucert_dot_models_dot_v1_dot_model__service__pb2.CountTokensResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListEmbeddingModels(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aucert.models.v1.ModelService/ListEmbeddingModels',
+            aucert_dot_models_dot_v1_dot_embedding__pb2.ListEmbeddingModelsRequest.SerializeToString,
+            aucert_dot_models_dot_v1_dot_embedding__pb2.ListEmbeddingModelsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Embed(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aucert.models.v1.ModelService/Embed',
+            aucert_dot_models_dot_v1_dot_embedding__pb2.EmbedRequest.SerializeToString,
+            aucert_dot_models_dot_v1_dot_embedding__pb2.EmbedResponse.FromString,
             options,
             channel_credentials,
             insecure,

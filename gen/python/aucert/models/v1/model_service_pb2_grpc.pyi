@@ -3,6 +3,7 @@
 isort:skip_file
 """
 
+from aucert.models.v1 import embedding_pb2 as _embedding_pb2
 from aucert.models.v1 import model_service_pb2 as _model_service_pb2
 from collections import abc as _abc
 from grpc import aio as _aio
@@ -36,12 +37,26 @@ class ModelServiceStub:
     Generate: _grpc.UnaryStreamMultiCallable[_model_service_pb2.GenerateRequest, _model_service_pb2.GenerateResponse]
     """Run one model call and stream it. Closing the stream stops the provider's call. A model that is away or
     busy before it wrote anything gives way to its fallbacks, which `finished` names; apart from that
-    nothing is repeated: the caller holds the record and decides.
+    nothing is repeated: the caller holds the record and decides. An error whose metadata says billed = "no" is of
+    a call that no provider took: it never reached one, or was refused before anything was read.
     """
     ListModels: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.ListModelsRequest, _model_service_pb2.ListModelsResponse]
     """List the catalogue, ordered by alias; models that are off say why."""
     ResolveModel: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.ResolveModelRequest, _model_service_pb2.ResolveModelResponse]
-    """Say which models an operation and a comment's tags ask for, at least one."""
+    """Say which models an operation and a comment's tags ask for, at least one. A name is stronger than tags, tags
+    are stronger than what is set for the agent, that than what is set for the tenant, and that than the
+    catalogue's routes; a model that is off gives way to its fallbacks, then to the next of these.
+    """
+    CountTokens: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.CountTokensRequest, _model_service_pb2.CountTokensResponse]
+    """Count what a call would read, without making it: by the model's own provider where that counts, else as much
+    as it can be at most.
+    """
+    ListEmbeddingModels: _grpc.UnaryUnaryMultiCallable[_embedding_pb2.ListEmbeddingModelsRequest, _embedding_pb2.ListEmbeddingModelsResponse]
+    """List the embedding models of the catalogue, ordered by alias; those that are off say why."""
+    Embed: _grpc.UnaryUnaryMultiCallable[_embedding_pb2.EmbedRequest, _embedding_pb2.EmbedResponse]
+    """Turn texts into vectors that lie close where the meaning does. Nothing is reserved for it: the caller is told
+    what it cost.
+    """
 
 @_typing.type_check_only
 class ModelServiceAsyncStub(ModelServiceStub):
@@ -51,12 +66,26 @@ class ModelServiceAsyncStub(ModelServiceStub):
     Generate: _aio.UnaryStreamMultiCallable[_model_service_pb2.GenerateRequest, _model_service_pb2.GenerateResponse]  # type: ignore[assignment]
     """Run one model call and stream it. Closing the stream stops the provider's call. A model that is away or
     busy before it wrote anything gives way to its fallbacks, which `finished` names; apart from that
-    nothing is repeated: the caller holds the record and decides.
+    nothing is repeated: the caller holds the record and decides. An error whose metadata says billed = "no" is of
+    a call that no provider took: it never reached one, or was refused before anything was read.
     """
     ListModels: _aio.UnaryUnaryMultiCallable[_model_service_pb2.ListModelsRequest, _model_service_pb2.ListModelsResponse]  # type: ignore[assignment]
     """List the catalogue, ordered by alias; models that are off say why."""
     ResolveModel: _aio.UnaryUnaryMultiCallable[_model_service_pb2.ResolveModelRequest, _model_service_pb2.ResolveModelResponse]  # type: ignore[assignment]
-    """Say which models an operation and a comment's tags ask for, at least one."""
+    """Say which models an operation and a comment's tags ask for, at least one. A name is stronger than tags, tags
+    are stronger than what is set for the agent, that than what is set for the tenant, and that than the
+    catalogue's routes; a model that is off gives way to its fallbacks, then to the next of these.
+    """
+    CountTokens: _aio.UnaryUnaryMultiCallable[_model_service_pb2.CountTokensRequest, _model_service_pb2.CountTokensResponse]  # type: ignore[assignment]
+    """Count what a call would read, without making it: by the model's own provider where that counts, else as much
+    as it can be at most.
+    """
+    ListEmbeddingModels: _aio.UnaryUnaryMultiCallable[_embedding_pb2.ListEmbeddingModelsRequest, _embedding_pb2.ListEmbeddingModelsResponse]  # type: ignore[assignment]
+    """List the embedding models of the catalogue, ordered by alias; those that are off say why."""
+    Embed: _aio.UnaryUnaryMultiCallable[_embedding_pb2.EmbedRequest, _embedding_pb2.EmbedResponse]  # type: ignore[assignment]
+    """Turn texts into vectors that lie close where the meaning does. Nothing is reserved for it: the caller is told
+    what it cost.
+    """
 
 class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
     """Generate with any model of the catalogue, in one vocabulary."""
@@ -69,7 +98,8 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_model_service_pb2.GenerateResponse], _abc.AsyncIterator[_model_service_pb2.GenerateResponse]]:
         """Run one model call and stream it. Closing the stream stops the provider's call. A model that is away or
         busy before it wrote anything gives way to its fallbacks, which `finished` names; apart from that
-        nothing is repeated: the caller holds the record and decides.
+        nothing is repeated: the caller holds the record and decides. An error whose metadata says billed = "no" is of
+        a call that no provider took: it never reached one, or was refused before anything was read.
         """
 
     @_abc_1.abstractmethod
@@ -86,6 +116,37 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _model_service_pb2.ResolveModelRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_model_service_pb2.ResolveModelResponse, _abc.Awaitable[_model_service_pb2.ResolveModelResponse]]:
-        """Say which models an operation and a comment's tags ask for, at least one."""
+        """Say which models an operation and a comment's tags ask for, at least one. A name is stronger than tags, tags
+        are stronger than what is set for the agent, that than what is set for the tenant, and that than the
+        catalogue's routes; a model that is off gives way to its fallbacks, then to the next of these.
+        """
+
+    @_abc_1.abstractmethod
+    def CountTokens(
+        self,
+        request: _model_service_pb2.CountTokensRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_model_service_pb2.CountTokensResponse, _abc.Awaitable[_model_service_pb2.CountTokensResponse]]:
+        """Count what a call would read, without making it: by the model's own provider where that counts, else as much
+        as it can be at most.
+        """
+
+    @_abc_1.abstractmethod
+    def ListEmbeddingModels(
+        self,
+        request: _embedding_pb2.ListEmbeddingModelsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_embedding_pb2.ListEmbeddingModelsResponse, _abc.Awaitable[_embedding_pb2.ListEmbeddingModelsResponse]]:
+        """List the embedding models of the catalogue, ordered by alias; those that are off say why."""
+
+    @_abc_1.abstractmethod
+    def Embed(
+        self,
+        request: _embedding_pb2.EmbedRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_embedding_pb2.EmbedResponse, _abc.Awaitable[_embedding_pb2.EmbedResponse]]:
+        """Turn texts into vectors that lie close where the meaning does. Nothing is reserved for it: the caller is told
+        what it cost.
+        """
 
 def add_ModelServiceServicer_to_server(servicer: ModelServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -27,7 +27,7 @@ from aucert.common.v1 import thread_pb2 as aucert_dot_common_dot_v1_dot_thread__
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&aucert/tools/v1/catch_up_service.proto\x12\x0f\x61ucert.tools.v1\x1a\x1c\x61ucert/common/v1/scope.proto\x1a\x1d\x61ucert/common/v1/thread.proto\x1a\x1b\x62uf/validate/validate.proto\"\xb9\x01\n\x14ScanContainerRequest\x12:\n\tcontainer\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[a-z-]+:[^ ]{1,200}$R\tcontainer\x12 \n\x06\x63ursor\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80 R\x06\x63ursor\x12\x43\n\x07threads\x18\x03 \x03(\x0b\x32\x1f.aucert.common.v1.ThreadAddressB\x08\xbaH\x05\x92\x01\x02\x10\x32R\x07threads\"\x8d\x01\n\x15ScanContainerResponse\x12?\n\ndeliveries\x18\x01 \x03(\x0b\x32\x1f.aucert.tools.v1.MissedDeliveryR\ndeliveries\x12\x1f\n\x0bnext_cursor\x18\x02 \x01(\tR\nnextCursor\x12\x12\n\x04more\x18\x03 \x01(\x08R\x04more\"E\n\x0eMissedDelivery\x12\x1f\n\x0b\x65xternal_id\x18\x01 \x01(\tR\nexternalId\x12\x12\n\x04\x62ody\x18\x02 \x01(\x0cR\x04\x62ody2y\n\x0e\x43\x61tchUpService\x12g\n\rScanContainer\x12%.aucert.tools.v1.ScanContainerRequest\x1a&.aucert.tools.v1.ScanContainerResponse\"\x07\x90\x02\x01\xa8\xbb\x18\x0b\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&aucert/tools/v1/catch_up_service.proto\x12\x0f\x61ucert.tools.v1\x1a\x1c\x61ucert/common/v1/scope.proto\x1a\x1d\x61ucert/common/v1/thread.proto\x1a\x1b\x62uf/validate/validate.proto\"\xb9\x01\n\x14ScanContainerRequest\x12:\n\tcontainer\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[a-z-]+:[^ ]{1,200}$R\tcontainer\x12 \n\x06\x63ursor\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80 R\x06\x63ursor\x12\x43\n\x07threads\x18\x03 \x03(\x0b\x32\x1f.aucert.common.v1.ThreadAddressB\x08\xbaH\x05\x92\x01\x02\x10\x32R\x07threads\"\x8d\x01\n\x15ScanContainerResponse\x12?\n\ndeliveries\x18\x01 \x03(\x0b\x32\x1f.aucert.tools.v1.MissedDeliveryR\ndeliveries\x12\x1f\n\x0bnext_cursor\x18\x02 \x01(\tR\nnextCursor\x12\x12\n\x04more\x18\x03 \x01(\x08R\x04more\"\xc9\x01\n\x0eMissedDelivery\x12\x1f\n\x0b\x65xternal_id\x18\x01 \x01(\tR\nexternalId\x12\x12\n\x04\x62ody\x18\x02 \x01(\x0cR\x04\x62ody\x12\x46\n\x07headers\x18\x03 \x03(\x0b\x32,.aucert.tools.v1.MissedDelivery.HeadersEntryR\x07headers\x1a:\n\x0cHeadersEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\"o\n\x16RetryDeliveriesRequest\x12\x32\n\x06source\x18\x01 \x01(\tB\x1a\xbaH\x17r\x15\x32\x13^[a-z][a-z-]{0,31}$R\x06source\x12!\n\x06\x63ursor\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x18\x80\x80\x04R\x06\x63ursor\"~\n\x17RetryDeliveriesResponse\x12\x1f\n\x0bnext_cursor\x18\x01 \x01(\tR\nnextCursor\x12#\n\rretried_count\x18\x02 \x01(\x05R\x0cretriedCount\x12\x1d\n\nopen_count\x18\x03 \x01(\x05R\topenCount2\xe8\x01\n\x0e\x43\x61tchUpService\x12g\n\rScanContainer\x12%.aucert.tools.v1.ScanContainerRequest\x1a&.aucert.tools.v1.ScanContainerResponse\"\x07\x90\x02\x01\xa8\xbb\x18\x0b\x12m\n\x0fRetryDeliveries\x12\'.aucert.tools.v1.RetryDeliveriesRequest\x1a(.aucert.tools.v1.RetryDeliveriesResponse\"\x07\x90\x02\x02\xa8\xbb\x18\x0b\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,14 +40,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SCANCONTAINERREQUEST'].fields_by_name['cursor']._serialized_options = b'\272H\005r\003\030\200 '
   _globals['_SCANCONTAINERREQUEST'].fields_by_name['threads']._loaded_options = None
   _globals['_SCANCONTAINERREQUEST'].fields_by_name['threads']._serialized_options = b'\272H\005\222\001\002\0202'
+  _globals['_MISSEDDELIVERY_HEADERSENTRY']._loaded_options = None
+  _globals['_MISSEDDELIVERY_HEADERSENTRY']._serialized_options = b'8\001'
+  _globals['_RETRYDELIVERIESREQUEST'].fields_by_name['source']._loaded_options = None
+  _globals['_RETRYDELIVERIESREQUEST'].fields_by_name['source']._serialized_options = b'\272H\027r\0252\023^[a-z][a-z-]{0,31}$'
+  _globals['_RETRYDELIVERIESREQUEST'].fields_by_name['cursor']._loaded_options = None
+  _globals['_RETRYDELIVERIESREQUEST'].fields_by_name['cursor']._serialized_options = b'\272H\006r\004\030\200\200\004'
   _globals['_CATCHUPSERVICE'].methods_by_name['ScanContainer']._loaded_options = None
   _globals['_CATCHUPSERVICE'].methods_by_name['ScanContainer']._serialized_options = b'\220\002\001\250\273\030\013'
+  _globals['_CATCHUPSERVICE'].methods_by_name['RetryDeliveries']._loaded_options = None
+  _globals['_CATCHUPSERVICE'].methods_by_name['RetryDeliveries']._serialized_options = b'\220\002\002\250\273\030\013'
   _globals['_SCANCONTAINERREQUEST']._serialized_start=150
   _globals['_SCANCONTAINERREQUEST']._serialized_end=335
   _globals['_SCANCONTAINERRESPONSE']._serialized_start=338
   _globals['_SCANCONTAINERRESPONSE']._serialized_end=479
-  _globals['_MISSEDDELIVERY']._serialized_start=481
-  _globals['_MISSEDDELIVERY']._serialized_end=550
-  _globals['_CATCHUPSERVICE']._serialized_start=552
-  _globals['_CATCHUPSERVICE']._serialized_end=673
+  _globals['_MISSEDDELIVERY']._serialized_start=482
+  _globals['_MISSEDDELIVERY']._serialized_end=683
+  _globals['_MISSEDDELIVERY_HEADERSENTRY']._serialized_start=625
+  _globals['_MISSEDDELIVERY_HEADERSENTRY']._serialized_end=683
+  _globals['_RETRYDELIVERIESREQUEST']._serialized_start=685
+  _globals['_RETRYDELIVERIESREQUEST']._serialized_end=796
+  _globals['_RETRYDELIVERIESRESPONSE']._serialized_start=798
+  _globals['_RETRYDELIVERIESRESPONSE']._serialized_end=924
+  _globals['_CATCHUPSERVICE']._serialized_start=927
+  _globals['_CATCHUPSERVICE']._serialized_end=1159
 # @@protoc_insertion_point(module_scope)

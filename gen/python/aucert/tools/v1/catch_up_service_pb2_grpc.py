@@ -40,6 +40,11 @@ class CatchUpServiceStub:
                 request_serializer=aucert_dot_tools_dot_v1_dot_catch__up__service__pb2.ScanContainerRequest.SerializeToString,
                 response_deserializer=aucert_dot_tools_dot_v1_dot_catch__up__service__pb2.ScanContainerResponse.FromString,
                 _registered_method=True)
+        self.RetryDeliveries = channel.unary_unary(
+                '/aucert.tools.v1.CatchUpService/RetryDeliveries',
+                request_serializer=aucert_dot_tools_dot_v1_dot_catch__up__service__pb2.RetryDeliveriesRequest.SerializeToString,
+                response_deserializer=aucert_dot_tools_dot_v1_dot_catch__up__service__pb2.RetryDeliveriesResponse.FromString,
+                _registered_method=True)
 
 
 class CatchUpServiceServicer:
@@ -54,6 +59,15 @@ class CatchUpServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RetryDeliveries(self, request, context):
+        """Have a vendor send again what its webhooks failed to bring since a cursor, each delivery a bounded number of
+        times, ever further apart. Repeating a call sends a few once more, under the names they had. SOURCE_OFF for a
+        source that keeps no log of its deliveries, and for one without credentials.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_CatchUpServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -61,6 +75,11 @@ def add_CatchUpServiceServicer_to_server(servicer, server):
                     servicer.ScanContainer,
                     request_deserializer=aucert_dot_tools_dot_v1_dot_catch__up__service__pb2.ScanContainerRequest.FromString,
                     response_serializer=aucert_dot_tools_dot_v1_dot_catch__up__service__pb2.ScanContainerResponse.SerializeToString,
+            ),
+            'RetryDeliveries': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetryDeliveries,
+                    request_deserializer=aucert_dot_tools_dot_v1_dot_catch__up__service__pb2.RetryDeliveriesRequest.FromString,
+                    response_serializer=aucert_dot_tools_dot_v1_dot_catch__up__service__pb2.RetryDeliveriesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -91,6 +110,33 @@ class CatchUpService:
             '/aucert.tools.v1.CatchUpService/ScanContainer',
             aucert_dot_tools_dot_v1_dot_catch__up__service__pb2.ScanContainerRequest.SerializeToString,
             aucert_dot_tools_dot_v1_dot_catch__up__service__pb2.ScanContainerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetryDeliveries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aucert.tools.v1.CatchUpService/RetryDeliveries',
+            aucert_dot_tools_dot_v1_dot_catch__up__service__pb2.RetryDeliveriesRequest.SerializeToString,
+            aucert_dot_tools_dot_v1_dot_catch__up__service__pb2.RetryDeliveriesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -37,6 +37,11 @@ class CatchUpServiceStub:
     """Read what people did in a container since a cursor, as deliveries in the shape its webhooks have. What
     was told already may come again. SOURCE_OFF for a source without catch-up or without credentials.
     """
+    RetryDeliveries: _grpc.UnaryUnaryMultiCallable[_catch_up_service_pb2.RetryDeliveriesRequest, _catch_up_service_pb2.RetryDeliveriesResponse]
+    """Have a vendor send again what its webhooks failed to bring since a cursor, each delivery a bounded number of
+    times, ever further apart. Repeating a call sends a few once more, under the names they had. SOURCE_OFF for a
+    source that keeps no log of its deliveries, and for one without credentials.
+    """
 
 @_typing.type_check_only
 class CatchUpServiceAsyncStub(CatchUpServiceStub):
@@ -46,6 +51,11 @@ class CatchUpServiceAsyncStub(CatchUpServiceStub):
     ScanContainer: _aio.UnaryUnaryMultiCallable[_catch_up_service_pb2.ScanContainerRequest, _catch_up_service_pb2.ScanContainerResponse]  # type: ignore[assignment]
     """Read what people did in a container since a cursor, as deliveries in the shape its webhooks have. What
     was told already may come again. SOURCE_OFF for a source without catch-up or without credentials.
+    """
+    RetryDeliveries: _aio.UnaryUnaryMultiCallable[_catch_up_service_pb2.RetryDeliveriesRequest, _catch_up_service_pb2.RetryDeliveriesResponse]  # type: ignore[assignment]
+    """Have a vendor send again what its webhooks failed to bring since a cursor, each delivery a bounded number of
+    times, ever further apart. Repeating a call sends a few once more, under the names they had. SOURCE_OFF for a
+    source that keeps no log of its deliveries, and for one without credentials.
     """
 
 class CatchUpServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -59,6 +69,17 @@ class CatchUpServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_catch_up_service_pb2.ScanContainerResponse, _abc.Awaitable[_catch_up_service_pb2.ScanContainerResponse]]:
         """Read what people did in a container since a cursor, as deliveries in the shape its webhooks have. What
         was told already may come again. SOURCE_OFF for a source without catch-up or without credentials.
+        """
+
+    @_abc_1.abstractmethod
+    def RetryDeliveries(
+        self,
+        request: _catch_up_service_pb2.RetryDeliveriesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catch_up_service_pb2.RetryDeliveriesResponse, _abc.Awaitable[_catch_up_service_pb2.RetryDeliveriesResponse]]:
+        """Have a vendor send again what its webhooks failed to bring since a cursor, each delivery a bounded number of
+        times, ever further apart. Repeating a call sends a few once more, under the names they had. SOURCE_OFF for a
+        source that keeps no log of its deliveries, and for one without credentials.
         """
 
 def add_CatchUpServiceServicer_to_server(servicer: CatchUpServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

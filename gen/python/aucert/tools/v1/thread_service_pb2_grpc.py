@@ -102,7 +102,8 @@ class ThreadServiceServicer:
 
     def ResolveThread(self, request, context):
         """Mark a thread done, where its vendor has a way that is known here (Slack: a check mark on its first
-        message). Repeating it changes nothing.
+        message; Google Drive: the comment is resolved; GitHub: the thread of a review is). One that is done
+        already is left alone, so repeating it changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -45,7 +45,8 @@ class ThreadServiceStub:
     """Show the author that the event was seen (GitHub, Slack: an eyes reaction). Repeating it changes nothing."""
     ResolveThread: _grpc.UnaryUnaryMultiCallable[_thread_service_pb2.ResolveThreadRequest, _thread_service_pb2.ResolveThreadResponse]
     """Mark a thread done, where its vendor has a way that is known here (Slack: a check mark on its first
-    message). Repeating it changes nothing.
+    message; Google Drive: the comment is resolved; GitHub: the thread of a review is). One that is done
+    already is left alone, so repeating it changes nothing.
     """
     FetchThread: _grpc.UnaryUnaryMultiCallable[_thread_service_pb2.FetchThreadRequest, _thread_service_pb2.FetchThreadResponse]
     """Read a thread as its vendor shows it, up to the item in the address. Vendors whose webhooks tell all
@@ -69,7 +70,8 @@ class ThreadServiceAsyncStub(ThreadServiceStub):
     """Show the author that the event was seen (GitHub, Slack: an eyes reaction). Repeating it changes nothing."""
     ResolveThread: _aio.UnaryUnaryMultiCallable[_thread_service_pb2.ResolveThreadRequest, _thread_service_pb2.ResolveThreadResponse]  # type: ignore[assignment]
     """Mark a thread done, where its vendor has a way that is known here (Slack: a check mark on its first
-    message). Repeating it changes nothing.
+    message; Google Drive: the comment is resolved; GitHub: the thread of a review is). One that is done
+    already is left alone, so repeating it changes nothing.
     """
     FetchThread: _aio.UnaryUnaryMultiCallable[_thread_service_pb2.FetchThreadRequest, _thread_service_pb2.FetchThreadResponse]  # type: ignore[assignment]
     """Read a thread as its vendor shows it, up to the item in the address. Vendors whose webhooks tell all
@@ -120,7 +122,8 @@ class ThreadServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_thread_service_pb2.ResolveThreadResponse, _abc.Awaitable[_thread_service_pb2.ResolveThreadResponse]]:
         """Mark a thread done, where its vendor has a way that is known here (Slack: a check mark on its first
-        message). Repeating it changes nothing.
+        message; Google Drive: the comment is resolved; GitHub: the thread of a review is). One that is done
+        already is left alone, so repeating it changes nothing.
         """
 
     @_abc_1.abstractmethod

@@ -26,21 +26,23 @@ from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x61ucert/tools/v1/tool.proto\x12\x0f\x61ucert.tools.v1\x1a google/protobuf/descriptor.proto\x1a\x1egoogle/protobuf/duration.proto\"\xf8\x01\n\x0bToolOptions\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x33\n\x06\x65\x66\x66\x65\x63t\x18\x02 \x01(\x0e\x32\x1b.aucert.tools.v1.ToolEffectR\x06\x65\x66\x66\x65\x63t\x12\x30\n\x05trust\x18\x03 \x01(\x0e\x32\x1a.aucert.tools.v1.ToolTrustR\x05trust\x12\x33\n\x07timeout\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationR\x07timeout\x12\x39\n\x08\x61pproval\x18\x05 \x01(\x0e\x32\x1d.aucert.tools.v1.ToolApprovalR\x08\x61pproval\"\xd4\x02\n\x04Tool\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12 \n\x0b\x64\x65scription\x18\x02 \x01(\tR\x0b\x64\x65scription\x12\'\n\x0fparameters_json\x18\x03 \x01(\tR\x0eparametersJson\x12\x33\n\x06\x65\x66\x66\x65\x63t\x18\x04 \x01(\x0e\x32\x1b.aucert.tools.v1.ToolEffectR\x06\x65\x66\x66\x65\x63t\x12\x30\n\x05trust\x18\x05 \x01(\x0e\x32\x1a.aucert.tools.v1.ToolTrustR\x05trust\x12\x33\n\x07timeout\x18\x06 \x01(\x0b\x32\x19.google.protobuf.DurationR\x07timeout\x12\x39\n\x08\x61pproval\x18\x07 \x01(\x0e\x32\x1d.aucert.tools.v1.ToolApprovalR\x08\x61pproval\x12\x16\n\x06method\x18\x08 \x01(\tR\x06method*x\n\nToolEffect\x12\x1b\n\x17TOOL_EFFECT_UNSPECIFIED\x10\x00\x12\x14\n\x10TOOL_EFFECT_READ\x10\x01\x12 \n\x1cTOOL_EFFECT_IDEMPOTENT_WRITE\x10\x02\x12\x15\n\x11TOOL_EFFECT_WRITE\x10\x03*T\n\tToolTrust\x12\x1a\n\x16TOOL_TRUST_UNSPECIFIED\x10\x00\x12\x12\n\x0eTOOL_TRUST_ANY\x10\x01\x12\x17\n\x13TOOL_TRUST_STANDING\x10\x02*a\n\x0cToolApproval\x12\x1d\n\x19TOOL_APPROVAL_UNSPECIFIED\x10\x00\x12\x16\n\x12TOOL_APPROVAL_NONE\x10\x01\x12\x1a\n\x16TOOL_APPROVAL_REQUIRED\x10\x02:R\n\x04tool\x12\x1e.google.protobuf.MethodOptions\x18\xb6\x87\x03 \x01(\x0b\x32\x1c.aucert.tools.v1.ToolOptionsR\x04toolb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x61ucert/tools/v1/tool.proto\x12\x0f\x61ucert.tools.v1\x1a google/protobuf/descriptor.proto\x1a\x1egoogle/protobuf/duration.proto\"\xf8\x01\n\x0bToolOptions\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x33\n\x06\x65\x66\x66\x65\x63t\x18\x02 \x01(\x0e\x32\x1b.aucert.tools.v1.ToolEffectR\x06\x65\x66\x66\x65\x63t\x12\x30\n\x05trust\x18\x03 \x01(\x0e\x32\x1a.aucert.tools.v1.ToolTrustR\x05trust\x12\x33\n\x07timeout\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationR\x07timeout\x12\x39\n\x08\x61pproval\x18\x05 \x01(\x0e\x32\x1d.aucert.tools.v1.ToolApprovalR\x08\x61pproval\"\xbd\x03\n\x04Tool\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12 \n\x0b\x64\x65scription\x18\x02 \x01(\tR\x0b\x64\x65scription\x12\'\n\x0fparameters_json\x18\x03 \x01(\tR\x0eparametersJson\x12\x33\n\x06\x65\x66\x66\x65\x63t\x18\x04 \x01(\x0e\x32\x1b.aucert.tools.v1.ToolEffectR\x06\x65\x66\x66\x65\x63t\x12\x30\n\x05trust\x18\x05 \x01(\x0e\x32\x1a.aucert.tools.v1.ToolTrustR\x05trust\x12\x33\n\x07timeout\x18\x06 \x01(\x0b\x32\x19.google.protobuf.DurationR\x07timeout\x12\x39\n\x08\x61pproval\x18\x07 \x01(\x0e\x32\x1d.aucert.tools.v1.ToolApprovalR\x08\x61pproval\x12\x16\n\x06method\x18\x08 \x01(\tR\x06method\x12\x16\n\x06\x61gents\x18\t \x03(\tR\x06\x61gents\x12\x30\n\x05retry\x18\n \x01(\x0e\x32\x1a.aucert.tools.v1.ToolRetryR\x05retry\x12\x1d\n\nrate_limit\x18\x0b \x01(\tR\trateLimit*x\n\nToolEffect\x12\x1b\n\x17TOOL_EFFECT_UNSPECIFIED\x10\x00\x12\x14\n\x10TOOL_EFFECT_READ\x10\x01\x12 \n\x1cTOOL_EFFECT_IDEMPOTENT_WRITE\x10\x02\x12\x15\n\x11TOOL_EFFECT_WRITE\x10\x03*T\n\tToolTrust\x12\x1a\n\x16TOOL_TRUST_UNSPECIFIED\x10\x00\x12\x12\n\x0eTOOL_TRUST_ANY\x10\x01\x12\x17\n\x13TOOL_TRUST_STANDING\x10\x02*a\n\x0cToolApproval\x12\x1d\n\x19TOOL_APPROVAL_UNSPECIFIED\x10\x00\x12\x16\n\x12TOOL_APPROVAL_NONE\x10\x01\x12\x1a\n\x16TOOL_APPROVAL_REQUIRED\x10\x02*R\n\tToolRetry\x12\x1a\n\x16TOOL_RETRY_UNSPECIFIED\x10\x00\x12\x14\n\x10TOOL_RETRY_AGAIN\x10\x01\x12\x13\n\x0fTOOL_RETRY_ONCE\x10\x02:D\n\x0cvendor_limit\x12\x1f.google.protobuf.ServiceOptions\x18\xb7\x87\x03 \x01(\tR\x0bvendorLimit:R\n\x04tool\x12\x1e.google.protobuf.MethodOptions\x18\xb6\x87\x03 \x01(\x0b\x32\x1c.aucert.tools.v1.ToolOptionsR\x04toolb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'aucert.tools.v1.tool_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TOOLEFFECT']._serialized_start=707
-  _globals['_TOOLEFFECT']._serialized_end=827
-  _globals['_TOOLTRUST']._serialized_start=829
-  _globals['_TOOLTRUST']._serialized_end=913
-  _globals['_TOOLAPPROVAL']._serialized_start=915
-  _globals['_TOOLAPPROVAL']._serialized_end=1012
+  _globals['_TOOLEFFECT']._serialized_start=812
+  _globals['_TOOLEFFECT']._serialized_end=932
+  _globals['_TOOLTRUST']._serialized_start=934
+  _globals['_TOOLTRUST']._serialized_end=1018
+  _globals['_TOOLAPPROVAL']._serialized_start=1020
+  _globals['_TOOLAPPROVAL']._serialized_end=1117
+  _globals['_TOOLRETRY']._serialized_start=1119
+  _globals['_TOOLRETRY']._serialized_end=1201
   _globals['_TOOLOPTIONS']._serialized_start=114
   _globals['_TOOLOPTIONS']._serialized_end=362
   _globals['_TOOL']._serialized_start=365
-  _globals['_TOOL']._serialized_end=705
+  _globals['_TOOL']._serialized_end=810
 # @@protoc_insertion_point(module_scope)

@@ -3,10 +3,12 @@
 isort:skip_file
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import descriptor_pb2 as _descriptor_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf.internal import extension_dict as _extension_dict
 import builtins as _builtins
@@ -96,6 +98,30 @@ TOOL_APPROVAL_REQUIRED: ToolApproval.ValueType  # 2
 """A person approves these exact arguments first."""
 Global___ToolApproval: _TypeAlias = ToolApproval  # noqa: Y015
 
+class _ToolRetry:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ToolRetryEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ToolRetry.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TOOL_RETRY_UNSPECIFIED: _ToolRetry.ValueType  # 0
+    """Unknown; not to be repeated."""
+    TOOL_RETRY_AGAIN: _ToolRetry.ValueType  # 1
+    """It is made again: nothing was changed."""
+    TOOL_RETRY_ONCE: _ToolRetry.ValueType  # 2
+    """The ledger and the vendor are asked first, so that it has one effect."""
+
+class ToolRetry(_ToolRetry, metaclass=_ToolRetryEnumTypeWrapper):
+    """What becomes of a call that is made again with the same call id, after it failed or its answer was lost."""
+
+TOOL_RETRY_UNSPECIFIED: ToolRetry.ValueType  # 0
+"""Unknown; not to be repeated."""
+TOOL_RETRY_AGAIN: ToolRetry.ValueType  # 1
+"""It is made again: nothing was changed."""
+TOOL_RETRY_ONCE: ToolRetry.ValueType  # 2
+"""The ledger and the vendor are asked first, so that it has one effect."""
+Global___ToolRetry: _TypeAlias = ToolRetry  # noqa: Y015
+
 @_typing.final
 class ToolOptions(_message.Message):
     """What makes a method a tool. Its name for the model and its promises."""
@@ -150,6 +176,9 @@ class Tool(_message.Message):
     TIMEOUT_FIELD_NUMBER: _builtins.int
     APPROVAL_FIELD_NUMBER: _builtins.int
     METHOD_FIELD_NUMBER: _builtins.int
+    AGENTS_FIELD_NUMBER: _builtins.int
+    RETRY_FIELD_NUMBER: _builtins.int
+    RATE_LIMIT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name shown to the model."""
     description: _builtins.str
@@ -163,10 +192,22 @@ class Tool(_message.Message):
     approval: Global___ToolApproval.ValueType
     """Whether a person decides first."""
     method: _builtins.str
-    """Full name of the method behind it, as in "aucert.tools.v1.RepoService/ReadFile"."""
+    """Full name of the method behind it, as in "aucert.tools.v1.RepoService/ReadFile". Of a tool of an external MCP
+    server "mcp/" and its name: it has no method of its own and is called through ToolService.
+    """
+    retry: Global___ToolRetry.ValueType
+    """What becomes of a call that is made again with the same call id. It follows from the effect."""
+    rate_limit: _builtins.str
+    """What the vendor lets all calls of the integration's tools together do, for people: all processes keep to it.
+    Empty: no vendor limits them.
+    """
     @_builtins.property
     def timeout(self) -> _duration_pb2.Duration:
         """The longest a call may take."""
+
+    @_builtins.property
+    def agents(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Slugs of the agents whose runs are offered it. Empty: every agent's."""
 
     def __init__(
         self,
@@ -179,15 +220,21 @@ class Tool(_message.Message):
         timeout: _duration_pb2.Duration | None = ...,
         approval: Global___ToolApproval.ValueType = ...,
         method: _builtins.str = ...,
+        agents: _abc.Iterable[_builtins.str] | None = ...,
+        retry: Global___ToolRetry.ValueType = ...,
+        rate_limit: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["timeout", b"timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval", "description", b"description", "effect", b"effect", "method", b"method", "name", b"name", "parameters_json", b"parameters_json", "timeout", b"timeout", "trust", b"trust"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agents", b"agents", "approval", b"approval", "description", b"description", "effect", b"effect", "method", b"method", "name", b"name", "parameters_json", b"parameters_json", "rate_limit", b"rate_limit", "retry", b"retry", "timeout", b"timeout", "trust", b"trust"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Tool: _TypeAlias = Tool  # noqa: Y015
 
+VENDOR_LIMIT_FIELD_NUMBER: _builtins.int
 TOOL_FIELD_NUMBER: _builtins.int
+vendor_limit: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.ServiceOptions, _builtins.str]
+"""What the vendor lets all calls of the service's tools together do, for people. Empty: no vendor limits them."""
 tool: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, Global___ToolOptions]
 """Marks the method as a tool offered to models."""

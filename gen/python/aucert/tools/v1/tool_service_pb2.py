@@ -27,7 +27,7 @@ from aucert.tools.v1 import tool_pb2 as aucert_dot_tools_dot_v1_dot_tool__pb2
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"aucert/tools/v1/tool_service.proto\x12\x0f\x61ucert.tools.v1\x1a\x1c\x61ucert/common/v1/scope.proto\x1a\x1a\x61ucert/tools/v1/tool.proto\x1a\x1b\x62uf/validate/validate.proto\"\x12\n\x10ListToolsRequest\"|\n\x11ListToolsResponse\x12+\n\x05tools\x18\x01 \x03(\x0b\x32\x15.aucert.tools.v1.ToolR\x05tools\x12:\n\x06\x61\x62sent\x18\x02 \x03(\x0b\x32\".aucert.tools.v1.AbsentIntegrationR\x06\x61\x62sent\"s\n\x11\x41\x62sentIntegration\x12 \n\x0bintegration\x18\x01 \x01(\tR\x0bintegration\x12\x1d\n\noff_reason\x18\x02 \x01(\tR\toffReason\x12\x1d\n\ntool_count\x18\x03 \x01(\x05R\ttoolCount\"k\n\x0f\x43\x61llToolRequest\x12&\n\ttool_name\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x08toolName\x12\x30\n\x0e\x61rguments_json\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x18\x80\x80\x08R\rargumentsJson\"\x95\x01\n\x10\x43\x61llToolResponse\x12\x12\n\x04text\x18\x01 \x01(\tR\x04text\x12\x16\n\x06\x66\x61iled\x18\x02 \x01(\x08R\x06\x66\x61iled\x12\x16\n\x06reason\x18\x03 \x01(\tR\x06reason\x12\x18\n\x07\x66ixable\x18\x04 \x01(\x08R\x07\x66ixable\x12#\n\rresponse_json\x18\x05 \x01(\tR\x0cresponseJson2\xc1\x01\n\x0bToolService\x12[\n\tListTools\x12!.aucert.tools.v1.ListToolsRequest\x1a\".aucert.tools.v1.ListToolsResponse\"\x07\x90\x02\x01\xa8\xbb\x18\t\x12U\n\x08\x43\x61llTool\x12 .aucert.tools.v1.CallToolRequest\x1a!.aucert.tools.v1.CallToolResponse\"\x04\xa8\xbb\x18\nb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"aucert/tools/v1/tool_service.proto\x12\x0f\x61ucert.tools.v1\x1a\x1c\x61ucert/common/v1/scope.proto\x1a\x1a\x61ucert/tools/v1/tool.proto\x1a\x1b\x62uf/validate/validate.proto\"\x12\n\x10ListToolsRequest\"|\n\x11ListToolsResponse\x12+\n\x05tools\x18\x01 \x03(\x0b\x32\x15.aucert.tools.v1.ToolR\x05tools\x12:\n\x06\x61\x62sent\x18\x02 \x03(\x0b\x32\".aucert.tools.v1.AbsentIntegrationR\x06\x61\x62sent\"s\n\x11\x41\x62sentIntegration\x12 \n\x0bintegration\x18\x01 \x01(\tR\x0bintegration\x12\x1d\n\noff_reason\x18\x02 \x01(\tR\toffReason\x12\x1d\n\ntool_count\x18\x03 \x01(\x05R\ttoolCount\"k\n\x0f\x43\x61llToolRequest\x12&\n\ttool_name\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x08toolName\x12\x30\n\x0e\x61rguments_json\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x18\x80\x80\x08R\rargumentsJson\"\x95\x01\n\x10\x43\x61llToolResponse\x12\x12\n\x04text\x18\x01 \x01(\tR\x04text\x12\x16\n\x06\x66\x61iled\x18\x02 \x01(\x08R\x06\x66\x61iled\x12\x16\n\x06reason\x18\x03 \x01(\tR\x06reason\x12\x18\n\x07\x66ixable\x18\x04 \x01(\x08R\x07\x66ixable\x12#\n\rresponse_json\x18\x05 \x01(\tR\x0cresponseJson\"*\n\x14\x45xternalToolResponse\x12\x12\n\x04text\x18\x01 \x01(\tR\x04text2\xc1\x01\n\x0bToolService\x12[\n\tListTools\x12!.aucert.tools.v1.ListToolsRequest\x1a\".aucert.tools.v1.ListToolsResponse\"\x07\x90\x02\x01\xa8\xbb\x18\t\x12U\n\x08\x43\x61llTool\x12 .aucert.tools.v1.CallToolRequest\x1a!.aucert.tools.v1.CallToolResponse\"\x04\xa8\xbb\x18\nb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -52,6 +52,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CALLTOOLREQUEST']._serialized_end=512
   _globals['_CALLTOOLRESPONSE']._serialized_start=515
   _globals['_CALLTOOLRESPONSE']._serialized_end=664
-  _globals['_TOOLSERVICE']._serialized_start=667
-  _globals['_TOOLSERVICE']._serialized_end=860
+  _globals['_EXTERNALTOOLRESPONSE']._serialized_start=666
+  _globals['_EXTERNALTOOLRESPONSE']._serialized_end=708
+  _globals['_TOOLSERVICE']._serialized_start=711
+  _globals['_TOOLSERVICE']._serialized_end=904
 # @@protoc_insertion_point(module_scope)
