@@ -7,26 +7,19 @@ does not pass.
 from __future__ import annotations
 
 import hmac
-import json
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, cast
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from services.sandbox.plane_domain import (
-    ExternalIdTakenError,
-    NoSuchThingError,
-    RefusedError,
-    WorkItem,
-)
-from services.sandbox.plane_wire import JsonObject, page
+from services.sandbox.plane_domain import ExternalIdTakenError, NoSuchThingError, RefusedError, WorkItem
+from services.sandbox.plane_http import json_object, paged
+from services.sandbox.plane_item_routes import PlaneItemRoutes
 from services.sandbox.plane_world import PlaneWorld, utc_now
 
-PAGE_SIZE = PAGE_SIZE_MAX = 100
 WINDOW_SECONDS = 60
 COMMENT_FIELDS = frozenset(
     {"comment_html", "comment_json", "access", "external_source", "external_id", "parent"}
@@ -52,9 +45,11 @@ async def readable_errors(request: web.Request, handler: Handler) -> web.StreamR
     except (NoSuchThingError, web.HTTPNotFound):
         return web.json_response({"error": "The requested resource does not exist."}, status=404)
     except ExternalIdTakenError as error:
-        return web.json_response({"error": str(error), "id": error.comment_id}, status=409)
+        return web.json_response({"error": str(error), "id": error.holder_id}, status=409)
     except RefusedError as error:
         return web.json_response({"error": str(error)}, status=400)
+    except ConnectionError:  # the caller hung up: there is nobody to tell
+        raise
     except Exception:
         log.exception("the Plane stand-in failed on %s", request.path)
         return web.json_response(BROKEN, status=500)
@@ -99,8 +94,7 @@ class PlaneRoutes:
         return [
             web.get("/api/v1/users/me/", self.me),
             web.get(workspace + "/members/", self.members),
-            web.get(items, self.list_items),
-            web.get(items + "{item}/", self.item),
+            *PlaneItemRoutes(self._world).table(workspace),
             web.get(comments, self.list_comments),
             web.post(comments, self.add_comment),
             web.get(comments + "{comment}/", self.comment),
@@ -116,24 +110,10 @@ class PlaneRoutes:
         del request
         return web.json_response([self._wire.member(each) for each in self._state.members()])
 
-    async def list_items(self, request: web.Request) -> web.Response:
-        """A project's work items, the newest first, or as `order_by` says."""
-        project = self._state.project(request.match_info["project"])
-        order = request.query.get("order_by", "-created_at")
-        if order.lstrip("-") not in ("created_at", "updated_at"):
-            raise RefusedError(f"order_by {order} is not played here")
-        found = [each for each in self._state.items() if each.project.id == project.id]
-        found.sort(key=lambda each: getattr(each, order.lstrip("-")), reverse=order.startswith("-"))
-        return _page(request, [self._wire.item(each, expand=_expand(request)) for each in found])
-
-    async def item(self, request: web.Request) -> web.Response:
-        """One work item."""
-        return web.json_response(self._wire.item(self._item(request), expand=_expand(request)))
-
     async def list_comments(self, request: web.Request) -> web.Response:
         """A work item's comments, the newest first."""
         comments = reversed(self._state.comments(self._item(request)))
-        return _page(request, [self._wire.comment(each) for each in comments])
+        return paged(request, [self._wire.comment(each) for each in comments])
 
     async def comment(self, request: web.Request) -> web.Response:
         """One comment."""
@@ -142,7 +122,7 @@ class PlaneRoutes:
 
     async def add_comment(self, request: web.Request) -> web.Response:
         """Write as the key's user, and tell the webhook of it, as Plane does."""
-        told = await _object(request)
+        told = await json_object(request)
         if unknown := told.keys() - COMMENT_FIELDS:
             raise RefusedError(f"unknown: {', '.join(sorted(unknown))}")
         if told.get("access", "INTERNAL") not in ("INTERNAL", "EXTERNAL"):
@@ -161,31 +141,3 @@ class PlaneRoutes:
     def _item(self, request: web.Request) -> WorkItem:
         path = request.match_info
         return self._state.item(path["item"], self._state.project(path["project"]).id)
-
-
-async def _object(request: web.Request) -> Mapping[str, Any]:
-    try:
-        told: object = json.loads(await request.text())
-    except ValueError:
-        raise RefusedError("JSON parse error") from None
-    if not isinstance(told, dict):
-        raise RefusedError("Invalid data. Expected a dictionary.")
-    return cast("Mapping[str, Any]", told)
-
-
-def _expand(request: web.Request) -> frozenset[str]:
-    return frozenset(request.query.get("expand", "").split(","))
-
-
-def _page(request: web.Request, found: list[JsonObject]) -> web.Response:
-    """The page a cursor like `20:1:0` asks for: size, number, and whether it leads back."""
-    try:
-        size = int(request.query.get("per_page", PAGE_SIZE))
-        number = int(request.query.get("cursor", f"{size}:0:0").split(":")[1])
-    except (ValueError, IndexError):
-        raise RefusedError("Invalid cursor parameter.") from None
-    if not 1 <= size <= PAGE_SIZE_MAX or number < 0:
-        raise RefusedError(f"Invalid per_page value. Cannot exceed {PAGE_SIZE_MAX}.")
-    begin = number * size
-    shown = found[begin : begin + size]
-    return web.json_response(page(shown, begin=begin, size=size, total=len(found)))

@@ -112,6 +112,7 @@ class PlaneAdminRoutes:
             web.post("/comments", self.add_comment),
             web.put("/comments", self.change_comment),
             web.get("/threads/{item}", self.read_thread),
+            web.get("/work-items", self.list_items),
             web.put("/webhook", self.set_webhook),
         ]
 
@@ -131,7 +132,7 @@ class PlaneAdminRoutes:
         """201 like `add_item`."""
         body = await parsed(request, ItemChangeBody)
         before = self._state.item(body.work_item)
-        after = self._state.change_item(before, self._world.typed(body.text))
+        after = self._state.change_item(before, html=self._world.typed(body.text))
         notices = self._world.hooks.item_changed(before, after, self._by(body))
         return await self._done(request, after, None, notices, body)
 
@@ -165,6 +166,11 @@ class PlaneAdminRoutes:
         comments = [self._read(each, origin) for each in self._state.comments(item)]
         return web.json_response({"comments": comments})
 
+    async def list_items(self, request: web.Request) -> web.Response:
+        """Every work item, in the order they were filed."""
+        del request
+        return web.json_response({"work_items": [self._read_item(each) for each in self._state.items()]})
+
     async def set_webhook(self, request: web.Request) -> web.Response:
         """Where later webhooks go: a composer learns its gateway's port only after the sandbox runs."""
         body = await parsed(request, WebhookBody)
@@ -192,6 +198,17 @@ class PlaneAdminRoutes:
             "deliveries": [delivery_json(each) for each in deliveries],
         }
         return web.json_response(answer, status=201)
+
+    def _read_item(self, item: WorkItem) -> dict[str, object]:
+        return {
+            "work_item": item.id,
+            "identifier": item.identifier,
+            "name": item.name,
+            "html": item.html,
+            "state": item.state.name,
+            "priority": item.priority,
+            "by_app": item.by.id == self._state.bot.id,
+        }
 
     def _read(self, comment: Comment, origin: str) -> dict[str, object]:
         return {

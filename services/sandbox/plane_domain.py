@@ -24,11 +24,11 @@ class NoSuchThingError(ValueError):
 
 
 class ExternalIdTakenError(ValueError):
-    """What Plane answers with 409: another comment of the project has this pair. `comment_id` is that one."""
+    """What Plane answers with 409: another one in the project has this pair. `holder_id` is that one."""
 
-    def __init__(self, comment_id: str) -> None:
-        super().__init__("Work item comment with the same external id and external source already exists")
-        self.comment_id = comment_id
+    def __init__(self, kind: str, holder_id: str) -> None:
+        super().__init__(f"{kind} with the same external id and external source already exists")
+        self.holder_id = holder_id
 
 
 class Standing(StrEnum):
@@ -68,6 +68,25 @@ class Project:
 
 
 @dataclass(frozen=True, slots=True)
+class State:
+    """Where a work item can be on its way; each project begins with STATES."""
+
+    name: str
+    group: str
+    color: str
+
+
+STATES = (
+    State("Backlog", "backlog", "#60646C"),
+    State("Todo", "unstarted", "#60646C"),
+    State("In Progress", "started", "#F59E0B"),
+    State("Done", "completed", "#46A758"),
+    State("Cancelled", "cancelled", "#9AA4BC"),
+)
+PRIORITIES = frozenset({"urgent", "high", "medium", "low", "none"})
+
+
+@dataclass(frozen=True, slots=True)
 class WorkItem:
     """What older parts of Plane call an issue. `html` is its description."""
 
@@ -79,6 +98,10 @@ class WorkItem:
     by: Person
     created_at: datetime
     updated_at: datetime
+    state: State = STATES[0]
+    priority: str = "none"
+    external_source: str | None = None
+    external_id: str | None = None
 
     @property
     def identifier(self) -> str:
@@ -100,6 +123,11 @@ class Comment:
     access: str = "INTERNAL"
     external_source: str | None = None
     external_id: str | None = None
+
+
+def state_id(project: Project, state: State) -> str:
+    """The id of a project's state."""
+    return stable_id("state", f"{project.name}/{state.name}")
 
 
 def stripped(markup: str) -> str:

@@ -7,7 +7,6 @@ the last one switch the webhook off: what happens from then on is told to nobody
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import hmac
 import json
@@ -22,6 +21,8 @@ from services.sandbox.settings import PlaneSettings
 from services.sandbox.webhooks import Courier, Delivery, Letter
 
 VENDOR = "plane"
+TOLD = ("name", "description_html", "priority", "state")
+"""Fields of a work item whose changes are told."""
 RECEIVER_SECONDS_MAX = 30.0
 """How long Plane waits for the receiver's answer."""
 
@@ -68,13 +69,16 @@ class PlaneHooks:
         return [self._v1("issue", "created", self._wire.item_told(item), item.by)]
 
     def item_changed(self, before: WorkItem, after: WorkItem, by: Person) -> list[Notice]:
-        """Its description was rewritten."""
+        """Fields were changed. The first generation tells of them one by one."""
+        shown = [self._wire.item(each) for each in (before, after)]
+        changes = [
+            (name, shown[0][name], shown[1][name]) for name in TOLD if shown[0][name] != shown[1][name]
+        ]
         if self.version == "v2":
-            previous: JsonObject = {"description_html": before.html}
+            previous: JsonObject = {name: old for name, old, _ in changes}
             told = self._wire.item_told_v2(after)
             return [self._v2("workitem.updated", after.id, "issue", told, previous)]
-        change = ("description_html", before.html, after.html)
-        return [self._v1("issue", "updated", self._wire.item_told(after), by, change)]
+        return [self._v1("issue", "updated", self._wire.item_told(after), by, change) for change in changes]
 
     def comment_created(self, comment: Comment) -> list[Notice]:
         """A comment was written, perhaps by us: Plane tells that too."""
@@ -110,7 +114,7 @@ class PlaneHooks:
 
     async def _repeat(self, notice: Notice) -> None:
         for delay in self._settings.retry_delays_seconds:
-            await asyncio.sleep(delay)
+            await self._courier.pause(delay)
             if not self._url:
                 return
             if not self._failed(await self._courier.deliver(self._letter(notice, redelivery=True))):

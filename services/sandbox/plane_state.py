@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from typing import TypedDict, TypeVar, Unpack
 
 from services.sandbox.plane_domain import (
     HTML_CHARS_MAX,
@@ -20,6 +20,7 @@ from services.sandbox.plane_domain import (
     Project,
     RefusedError,
     Standing,
+    State,
     WorkItem,
     stable_id,
 )
@@ -31,6 +32,22 @@ ITEMS_MAX = 5_000
 COMMENTS_PER_ITEM_MAX = 2_000
 CHARS_KEPT_MAX = 64 * 1024 * 1024
 _Thing = TypeVar("_Thing")
+
+
+class ItemFields(TypedDict, total=False):
+    """Fields of a work item that may be given when it is filed."""
+
+    state: State
+    priority: str
+    external_source: str | None
+    external_id: str | None
+
+
+class ItemChanges(ItemFields, total=False):
+    """Fields of a work item that may be changed."""
+
+    name: str
+    html: str
 
 
 class PlaneState:
@@ -71,23 +88,39 @@ class PlaneState:
         """Raises `NoSuchThingError`."""
         return _found(self._projects, project_id)
 
-    def add_item(self, project: Project, by: Person, name: str, html: str) -> WorkItem:
-        """File a work item."""
+    def projects(self) -> list[Project]:
+        """In the order they were added."""
+        return list(self._projects.values())
+
+    def add_item(
+        self, project: Project, by: Person, name: str, html: str, **more: Unpack[ItemFields]
+    ) -> WorkItem:
+        """File a work item. Raises `ExternalIdTakenError` where the pair is in the project already."""
         if not name:
             raise RefusedError("name: This field may not be blank.")
         if len(self._items) >= ITEMS_MAX:
             raise RefusedError("too many work items")
+        if taken := self.marked_item(project, more.get("external_source"), more.get("external_id")):
+            raise ExternalIdTakenError("Issue", taken.id)
         self._spend(html)
         sequence = 1 + sum(each.project.id == project.id for each in self._items.values())
         now = self._now()
-        item = WorkItem(str(uuid.uuid4()), project, sequence, name, html, by, now, now)
+        item = WorkItem(str(uuid.uuid4()), project, sequence, name, html, by, now, now, **more)
         self._comments[item.id] = {}
         return self._items.setdefault(item.id, item)
 
-    def change_item(self, item: WorkItem, html: str) -> WorkItem:
-        """Rewrite its description."""
-        self._spend(html)
-        self._items[item.id] = replace(item, html=html, updated_at=self._now())
+    def marked_item(self, project: Project, source: str | None, external_id: str | None) -> WorkItem | None:
+        """The work item of a project that has this pair."""
+        for each in self._items.values():
+            pair = (each.external_source, each.external_id)
+            if each.project.id == project.id and all(pair) and pair == (source, external_id):
+                return each
+        return None
+
+    def change_item(self, item: WorkItem, **changes: Unpack[ItemChanges]) -> WorkItem:
+        """Change some of its fields."""
+        self._spend(changes.get("html", ""))
+        self._items[item.id] = replace(item, **changes, updated_at=self._now())
         return self._items[item.id]
 
     def items(self) -> list[WorkItem]:
@@ -160,7 +193,7 @@ class PlaneState:
             if item.project.id == project.id:
                 for each in self._comments[item.id].values():
                     if (each.external_source, each.external_id) == (source, external_id):
-                        raise ExternalIdTakenError(each.id)
+                        raise ExternalIdTakenError("Work item comment", each.id)
 
     def _touch(self, item_id: str, now: datetime) -> None:
         """What happens to its comments changes a work item too."""

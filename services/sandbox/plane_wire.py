@@ -1,6 +1,6 @@
 """People, work items, comments and webhook bodies as Plane's JSON.
 
-What this stand-in has no notion of (states but one, labels, cycles, estimates) is there and empty, as at
+What this stand-in has no notion of (labels, cycles, estimates) is there and empty, as at
 Plane where nobody uses it. Webhooks come in two generations: the first tells of a field at a time and brings
 the HTML, the second brings stripped words and does not say in which project a comment is.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TypeAlias
 
-from services.sandbox.plane_domain import ROLES, Comment, Person, WorkItem, stable_id, stripped
+from services.sandbox.plane_domain import ROLES, Comment, Person, Project, State, WorkItem, state_id, stripped
 from services.sandbox.plane_state import PlaneState
 
 JsonObject: TypeAlias = dict[str, object]
@@ -39,16 +39,46 @@ class PlaneWire:
         role = {"role": ROLES[person.standing], "role_slug": str(person.standing)}
         return {**self.user(person), **role, "is_active": True, "is_bot": person.is_bot}
 
+    def project(self, project: Project) -> JsonObject:
+        """As the list of projects shows one."""
+        return {
+            "id": project.id,
+            "name": project.name,
+            "identifier": project.identifier,
+            "description": "",
+            "network": 2,
+            "is_member": True,
+            "archived_at": None,
+            "workspace": self._workspace_id,
+        }
+
+    def state(self, project: Project, state: State) -> JsonObject:
+        """As a work item has its state written out, and as the list of states begins."""
+        known = {"name": state.name, "color": state.color, "group": state.group}
+        return {"id": state_id(project, state), **known}
+
+    def match(self, item: WorkItem, workspace: str) -> JsonObject:
+        """As a search shows a work item."""
+        return {
+            "id": item.id,
+            "name": item.name,
+            "sequence_id": item.sequence,
+            "project__identifier": item.project.identifier,
+            "project_id": item.project.id,
+            "workspace__slug": workspace,
+        }
+
     def item(self, item: WorkItem, *, expand: frozenset[str] = frozenset()) -> JsonObject:
         """As the API shows a work item."""
         project = item.project
         named: JsonObject = {"id": project.id, "identifier": project.identifier, "name": project.name}
+        state = self.state(project, item.state)
         return {
             **self._made(item.id, item.by, item.created_at, item.updated_at),
             "name": item.name,
             "description_html": item.html,
             "description_stripped": stripped(item.html),
-            "priority": "none",
+            "priority": item.priority,
             "point": None,
             "start_date": None,
             "target_date": None,
@@ -57,11 +87,11 @@ class PlaneWire:
             "completed_at": None,
             "archived_at": None,
             "is_draft": False,
-            "external_source": None,
-            "external_id": None,
+            "external_source": item.external_source,
+            "external_id": item.external_id,
             "project": named if "project" in expand else project.id,
             "parent": None,
-            "state": stable_id("state", f"{project.name}/todo"),
+            "state": state if "state" in expand else state["id"],
             "estimate_point": None,
             "type": None,
             "assignees": [],
@@ -86,9 +116,7 @@ class PlaneWire:
 
     def item_told(self, item: WorkItem) -> JsonObject:
         """A work item in a webhook of the first generation: what it refers to is written out."""
-        state = {"id": stable_id("state", f"{item.project.name}/todo"), "name": "Todo"}
-        group = {"color": "#60646c", "group": "unstarted"}
-        return {**self.item(item), "state": {**state, **group}, "cycle": None, "module": None}
+        return {**self.item(item, expand=frozenset({"state"})), "cycle": None, "module": None}
 
     def item_told_v2(self, item: WorkItem) -> JsonObject:
         """A work item in a webhook of the second generation: without its description's HTML."""

@@ -21,7 +21,7 @@ from services.sandbox.slack_wire import JsonObject, SlackWire
 from services.sandbox.slack_world import SlackWorld
 
 PAGE_SIZE, PAGE_SIZE_MAX = 100, 1_000
-KINDS = {"public_channel": "channel", "im": "im"}
+KINDS = {"public_channel": "channel", "private_channel": "group", "im": "im"}
 Arguments: TypeAlias = Mapping[str, Any]
 Method: TypeAlias = Callable[[Arguments, SlackWire], JsonObject]
 log = logging.getLogger(__name__)
@@ -69,6 +69,8 @@ class SlackMethods:
             return web.json_response({"ok": False, "error": str(error), "response_metadata": told})
         except RefusedError as error:
             return web.json_response({"ok": False, "error": str(error)})
+        except ConnectionError:  # the caller hung up: there is nobody to tell
+            raise
         except Exception:
             log.exception("the Slack stand-in failed on %s", method)
             return web.json_response({"ok": False, "error": "fatal_error"}, status=500)
@@ -123,7 +125,7 @@ class SlackMethods:
     def conversations(self, arguments: Arguments, wire: SlackWire) -> JsonObject:
         """The channels the bot is in."""
         asked = {KINDS.get(each) for each in str(arguments.get("types") or "public_channel").split(",")}
-        found = [wire.channel(each) for each in self._state.channels() if each.kind in asked]
+        found = [wire.channel(each) for each in self._state.channels() if each.joined and each.kind in asked]
         shown, following = _cut(found, arguments)
         return {"channels": shown, "response_metadata": {"next_cursor": following}}
 
@@ -139,7 +141,10 @@ class SlackMethods:
             raise RefusedError("invalid_auth")
 
     def _channel(self, arguments: Arguments) -> Channel:
-        return self._state.channel(str(arguments["channel"]))
+        channel = self._state.channel(str(arguments["channel"]))
+        if not channel.joined:
+            raise RefusedError("not_in_channel")
+        return channel
 
 
 async def _arguments(request: web.Request) -> Arguments:

@@ -24,9 +24,12 @@ Text = Annotated[str, StringConstraints(max_length=TEXT_CHARS_MAX)]
 
 
 class ChannelBody(AdminBody):
-    """A channel by name; `@name`: direct messages with somebody."""
+    """A channel by name; `@name`: direct messages with somebody. What is left out stays as it is."""
 
     name: Name
+    topic: Annotated[str, StringConstraints(max_length=250)] = ""
+    is_private: bool = False
+    joined: bool = True
 
 
 class ActBody(AdminBody):
@@ -96,7 +99,11 @@ class SlackAdminRoutes:
 
     async def add_channel(self, request: web.Request) -> web.Response:
         """201 with its id and whether events lead anywhere; the same name again changes nothing."""
-        channel = self._state.add_channel((await parsed(request, ChannelBody)).name)
+        body = await parsed(request, ChannelBody)
+        channel = self._state.add_channel(body.name)
+        if body.model_fields_set - {"name"}:
+            about = body.model_dump(exclude={"name"})
+            channel = self._state.describe(channel, **about)
         answer = {"id": channel.id, "wired": bool(self._world.hooks.url)}
         return web.json_response(answer, status=201)
 

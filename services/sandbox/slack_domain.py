@@ -46,11 +46,13 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """`kind` as in `channel_type`: channel or im. Every channel here has the app's bot as a member."""
+    """`kind` as in `channel_type`: channel, group (a private one) or im. `joined`: the app's bot is in it."""
 
     id: str
     name: str
     kind: str = "channel"
+    topic: str = ""
+    joined: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,12 @@
 
 Slack waits three seconds, takes any 2xx, and tries three times more: almost at once, after a minute, after
 five. A repeat is the same event with the same `event_id`, signed anew, and says its number and the reason.
-Not here: `x-slack-no-retry`, and that Slack gives up on an app that keeps failing.
+A receiver that fails may ask for no repeats of that event, by `x-slack-no-retry: 1`.
+Not here: that Slack gives up on an app that keeps failing.
 """
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import hmac
 import json
@@ -73,18 +73,18 @@ class SlackHooks:
     async def deliver(self, letter: Letter) -> Delivery:
         """Send an event and see to its repeats in the background; returns how the first attempt went."""
         first = await self._courier.deliver(self._signed(letter))
-        if not first.ok:
+        if _is_tried_again(first):
             self._courier.later(self._repeat(letter, first))
         return first
 
     async def _repeat(self, letter: Letter, last: Delivery) -> None:
         for number, delay in enumerate(self._settings.retry_delays_seconds, start=1):
-            await asyncio.sleep(delay)
+            await self._courier.pause(delay)
             headers = {**letter.headers, "X-Slack-Retry-Num": str(number)}
             headers["X-Slack-Retry-Reason"] = _reason(last)
             again = replace(letter, headers=headers, url=self.url, redelivery=True)
             last = await self._courier.deliver(self._signed(again))
-            if last.ok:
+            if not _is_tried_again(last):
                 return
 
     def _event(self, event: JsonObject, message: Message) -> Letter:
@@ -131,6 +131,10 @@ class SlackHooks:
 
     def _now_ts(self) -> str:
         return f"{self._clock().timestamp():.6f}"
+
+
+def _is_tried_again(last: Delivery) -> bool:
+    return not last.ok and last.response_headers.get("X-Slack-No-Retry") != "1"
 
 
 def _reason(failed: Delivery) -> str:

@@ -73,8 +73,13 @@ class _Shelf:
             return None, None
 
     def _channel(self, channel: Channel) -> ThreadPage:
+        """Each thread opened out, unlike Slack's own: who asks here shall see the answer arrive."""
         name = channel.name if channel.kind == "im" else f"#{channel.name}"
-        posts = [self._post(each) for each in self._state.history(channel)]
+        posts = [
+            self._post(each, where="in the thread" if each.thread_ts else "")
+            for root in self._state.history(channel)
+            for each in self._state.replies(channel, root.ts)
+        ]
         return ThreadPage(f"archives/{channel.id}", name, posts, [(HERE, name)])
 
     def _thread(self, root: Message) -> ThreadPage:
@@ -83,14 +88,14 @@ class _Shelf:
         title = f"{root.text[:60]} · {root.channel.name}"
         return ThreadPage(path, title, [self._post(each) for each in messages], [(BELOW, "the thread")])
 
-    def _post(self, message: Message) -> Post:
+    def _post(self, message: Message, where: str = "") -> Post:
         reactions = self._state.reactions(message)
         return Post(
             anchor=f"p{message.ts.replace('.', '')}",
             author=message.by.name,
             is_bot=bool(message.by.bot_id),
             written_at=datetime.fromtimestamp(float(message.ts), UTC),
-            where="",
+            where=where,
             body=message.text,
             reactions=[
                 f"{_EMOJI.get(name, f':{name}:')} {self._state.find_person(each).name}"

@@ -68,6 +68,12 @@ class SlackState:
         self._messages.setdefault(found.id, {})
         return self._channels.setdefault(found.id, found)
 
+    def describe(self, channel: Channel, *, topic: str, is_private: bool, joined: bool) -> Channel:
+        """Say what a channel is for, who sees it, and whether the app's bot is in it."""
+        kind = "group" if is_private else channel.kind
+        self._channels[channel.id] = replace(channel, topic=topic, kind=kind, joined=joined)
+        return self._channels[channel.id]
+
     def channels(self) -> list[Channel]:
         """In the order they were added."""
         return list(self._channels.values())

@@ -32,7 +32,8 @@ class SlackWire:
             "name": person.name,
             "deleted": False,
             "real_name": person.name.title(),
-            "profile": {"display_name": person.name, "real_name": person.name.title()},
+            "tz": "Europe/Berlin",
+            "profile": {"display_name": person.name, "real_name": person.name.title(), "title": ""},
             "is_bot": bool(person.bot_id),
             "is_app_user": False,
             "is_restricted": person.standing is Standing.GUEST,
@@ -41,17 +42,20 @@ class SlackWire:
         }
 
     def channel(self, channel: Channel) -> JsonObject:
-        """As `conversations.*` show one; every one here has the bot in it."""
+        """As `conversations.*` show one."""
         if channel.kind == "im":
             return {"id": channel.id, "is_im": True, "user": self._state.person(channel.name[1:]).id}
         return {
             "id": channel.id,
             "name": channel.name,
-            "is_channel": True,
+            "is_channel": channel.kind == "channel",
+            "is_group": channel.kind == "group",
             "is_im": False,
-            "is_private": False,
+            "is_private": channel.kind == "group",
             "is_archived": False,
-            "is_member": True,
+            "is_member": channel.joined,
+            "topic": {"value": channel.topic, "creator": "", "last_set": 0},
+            "purpose": {"value": "", "creator": "", "last_set": 0},
         }
 
     def message(self, message: Message, *, metadata: bool) -> JsonObject:

@@ -7,21 +7,18 @@ requests at the same moment could both pass.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-
 from aucert.astra.v1.thread_post_pb2 import ThreadPost
 from aucert.common.v1.thread_pb2 import PlaneThread, ThreadAddress
 from aucert.tools.v1.thread_service_pb2 import FetchThreadRequest, FetchThreadResponse
-from services.tools.plane_client import COMMENT_FIELD, PlaneClient
+from services.tools.plane_client import PlaneClient
 from services.tools.plane_format import to_html
-from services.tools.plane_threads import OUR_SOURCE, PAGE_SIZE, PlaneThreads, link, work_item_path
+from services.tools.plane_marks import find_comment, make_marked
+from services.tools.plane_threads import PlaneThreads, link, work_item_path
 from services.tools.threads import Posted, split_markdown
-from services.tools.vendor_errors import VendorRefused, VendorUnavailable
+from services.tools.vendor_errors import VendorRefused
 
 TEXT_CHARS_MAX = 20_000
 """Of Markdown. Plane names no limit; so long a comment can still be read, and its HTML be sent at once."""
-PAGES_MAX = 20
-CLOCK_SKEW = timedelta(minutes=2)
 
 
 class PlanePosts:
@@ -38,39 +35,15 @@ class PlanePosts:
 
     async def post(self, address: ThreadAddress, post: ThreadPost) -> Posted:
         """Post once. After VendorUnavailable it may be there or not; if it is, posting again finds it."""
-        body = {
-            "comment_html": post.text,
-            "external_source": OUR_SOURCE,
-            "external_id": post.thread_post_id,
-        }
-        try:
-            made = await self._plane.write(_comments(address.plane), body)
-            return self._posted(address.plane, str(made["id"]))
-        except VendorRefused as refused:
-            if comment_id := refused.metadata.get(COMMENT_FIELD):
-                return self._posted(address.plane, comment_id)
-            raise
+        body = {"comment_html": post.text}
+        made = await make_marked(self._plane, _comments(address.plane), body, post.thread_post_id)
+        return await self._posted(address.plane, str(made["id"]))
 
     async def find(self, address: ThreadAddress, post: ThreadPost) -> Posted | None:
         """Look for a post by the row's id among the comments since it was written down, newest first."""
-        since = datetime.min.replace(tzinfo=UTC)
-        if post.HasField("created_time"):
-            since = post.created_time.ToDatetime(UTC) - CLOCK_SKEW
-        cursor = f"{PAGE_SIZE}:0:0"
-        for _ in range(PAGES_MAX):
-            page = await self._plane.read(_comments(address.plane), per_page=PAGE_SIZE, cursor=cursor)
-            for comment in page["results"]:
-                if (comment.get("external_source"), comment.get("external_id")) == (
-                    OUR_SOURCE,
-                    post.thread_post_id,
-                ):
-                    return self._posted(address.plane, str(comment["id"]))
-                if datetime.fromisoformat(comment["created_at"]) < since:
-                    return None
-            if not page.get("next_page_results"):
-                return None
-            cursor = page["next_cursor"]
-        raise VendorUnavailable("The thread is too long to be searched for an earlier post.")
+        since = post.created_time if post.HasField("created_time") else None
+        found = await find_comment(self._plane, _comments(address.plane), post.thread_post_id, since)
+        return await self._posted(address.plane, str(found["id"])) if found else None
 
     async def acknowledge(self, address: ThreadAddress) -> None:
         """Plane's API knows no reactions."""
@@ -85,8 +58,8 @@ class PlanePosts:
         """Read a work item with its comments."""
         return await self._threads.fetch(request)
 
-    def _posted(self, thread: PlaneThread, comment_id: str) -> Posted:
-        return Posted(comment_id, link(self._plane.workspace.web_url, thread, comment_id))
+    async def _posted(self, thread: PlaneThread, comment_id: str) -> Posted:
+        return Posted(comment_id, link(await self._plane.web_url(), thread, comment_id))
 
 
 def _comments(thread: PlaneThread) -> str:

@@ -70,8 +70,8 @@ class PlaneThreads:
             return FetchThreadResponse()
         my_id = await self._plane.my_id()
         shown = [found.item, *found.comments]
-        named = [each for message in shown for each in mentions(_markup(message))]
-        ids = dict.fromkeys([my_id, *request.person_ids, *(_author_of(each) for each in shown), *named])
+        named = [each for message in shown for each in mentions(markup_of(message))]
+        ids = dict.fromkeys([my_id, *request.person_ids, *(author_of(each) for each in shown), *named])
         members = await self._plane.members({*request.person_ids})
         people = [_person(members[each], my_id) for each in ids if each in members][:PEOPLE_MAX]
         names = {each.person_id: each.display_name for each in people}
@@ -84,7 +84,7 @@ class PlaneThreads:
         )
         return FetchThreadResponse(
             address=ThreadAddress(plane=address),
-            messages=[self._message(each, address, my_id, names) for each in shown],
+            messages=[await self._message(each, address, my_id, names) for each in shown],
             left_out_count=found.left_out,
             people=people,
         )
@@ -123,18 +123,18 @@ class PlaneThreads:
                 return None
             raise
 
-    def _message(
+    async def _message(
         self, told: Json, thread: PlaneThread, my_id: str, names: Mapping[str, str]
     ) -> ThreadMessage:
         is_comment = "comment_html" in told
-        author_id, words = _author_of(told), plain(_markup(told), names)
+        author_id, words = author_of(told), plain(markup_of(told), names)
         name = "" if is_comment else str(told.get("name") or "")
         shown = ThreadMessage(
             external_id=str(told["id"]),
             author_id=author_id,
             ours=author_id == my_id or told.get("external_source") == OUR_SOURCE,
-            text=_text(f"{name}\n\n{words}" if name and words else name or words),
-            url=link(self._plane.workspace.web_url, thread, str(told["id"]) if is_comment else ""),
+            text=storable(f"{name}\n\n{words}" if name and words else name or words),
+            url=link(await self._plane.web_url(), thread, str(told["id"]) if is_comment else ""),
         )
         shown.created_time.FromDatetime(datetime.fromisoformat(told["created_at"]))
         return shown
@@ -168,19 +168,20 @@ def _person(member: Json, my_id: str) -> Person:
     whole = f"{member.get('first_name') or ''} {member.get('last_name') or ''}".strip()
     return Person(
         person_id=member["id"],
-        display_name=_text(member.get("display_name") or whole or member["id"])[:200],
+        display_name=storable(member.get("display_name") or whole or member["id"])[:200],
         standing=standing_of(member),
         is_bot=bool(member.get("is_bot")),
         ours=member["id"] == my_id,
     )
 
 
-def _author_of(told: Json) -> str:
-    """Empty: Plane itself."""
+def author_of(told: Json) -> str:
+    """Plane's id of who wrote a comment or filed a work item. Empty: Plane itself."""
     return str((told.get("actor") if "comment_html" in told else told.get("created_by")) or "")
 
 
-def _markup(told: Json) -> str:
+def markup_of(told: Json) -> str:
+    """The HTML of a comment or work item, at most HTML_CHARS_MAX of it."""
     markup = told.get("comment_html") if "comment_html" in told else told.get("description_html")
     return str(markup or "")[:HTML_CHARS_MAX]
 
@@ -192,8 +193,8 @@ def _identifier(item: Json) -> str:
     return identifier if _IDENTIFIER.fullmatch(identifier) else ""
 
 
-def _text(value: str) -> str:
-    """Text that protobuf and PostgreSQL take."""
+def storable(value: str) -> str:
+    """Text that protobuf and PostgreSQL take, at most TEXT_CHARS_MAX of it."""
     return (
         value[:TEXT_CHARS_MAX].encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
     )

@@ -19,7 +19,9 @@ from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from services.tools.bounded import bounded
+from services.tools.pace import Pace
 from services.tools.vendor_errors import SourceOff, VendorRateLimited, VendorRefused, VendorUnavailable
+from services.tools.vendor_limits import slack_uses
 
 TIMEOUT_SECONDS = 10.0
 RATE_LIMIT_MAX = timedelta(hours=1)
@@ -74,8 +76,11 @@ class _Answer(aiohttp.ClientResponse):
 class SlackClient:
     """Calls Slack. Raises SourceOff for an app that is not configured."""
 
-    def __init__(self, app: SlackApp, *, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+    def __init__(
+        self, app: SlackApp, *, pace: Pace | None = None, timeout_seconds: float = TIMEOUT_SECONDS
+    ) -> None:
         self._app = app
+        self._pace = pace or Pace()
         self._timeout_seconds = timeout_seconds
         self._session: aiohttp.ClientSession | None = None
         self._me: Me | None = None
@@ -121,6 +126,11 @@ class SlackClient:
     async def _call(self, method: str, **request: Json) -> Json:
         if self._app.off_reason:
             raise SourceOff(f"Slack is off: {self._app.off_reason}.")
+        uses = slack_uses(self._app.api_url, self._app.bot_token.get_secret_value(), method)
+        async with self._pace.keeping("Slack", uses):
+            return await self._sent(method, **request)
+
+    async def _sent(self, method: str, **request: Json) -> Json:
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 answer = await self._client().api_call(method, **request)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
+FILES_MAX, FILE_WORD_CHARS_MAX = 10, 500
 FENCE = "```"
 RULE = "───"
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
@@ -52,6 +53,21 @@ def plain(mrkdwn: str, names: Mapping[str, str]) -> str:
 
     words = _CONTROL.sub(shown, mrkdwn)
     return words.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+
+
+def file_lines(files: object) -> list[str]:
+    """The files of a message, one reference a line, FILES_MAX at most; those that were deleted are none."""
+    told = [each for each in files if isinstance(each, dict)] if isinstance(files, list) else []
+    kept = [each for each in told if each.get("mode") not in ("tombstone", "hidden_by_limit")]
+    lines: list[str] = []
+    for each in kept[:FILES_MAX]:
+        name, kind, link = (_word(each.get(key)) for key in ("name", "mimetype", "permalink"))
+        lines.append(f"[file {name or 'without a name'}{kind and f', {kind}'}{link and f': {link}'}]")
+    return lines
+
+
+def _word(value: object) -> str:
+    return " ".join(str(value or "").split())[:FILE_WORD_CHARS_MAX]
 
 
 def mentions(mrkdwn: str) -> list[str]:
@@ -120,7 +136,7 @@ def _inline(words: str) -> str:
 def _emphasised(words: str) -> str:
     text = _MASS_MENTION.sub(f"@{_WORD_JOINER}", escaped(words))
     text = _LINK.sub(_link, text)
-    text = _AUTOLINK.sub(r"<\1>", text)
+    text = _AUTOLINK.sub(lambda found: f"<{_target(found.group(1))}>", text)
     text = _BOLD_ITALIC.sub(rf"{_MARK}_\1_{_MARK}", text)
     text = _BOLD.sub(lambda found: f"{_MARK}{found.group(1) or found.group(2)}{_MARK}", text)
     text = _ITALIC.sub(r"_\1_", text)
@@ -131,5 +147,10 @@ def _emphasised(words: str) -> str:
 def _link(found: re.Match[str]) -> str:
     label, target = found.groups()
     if target.startswith(("https://", "http://", "mailto:")):
-        return f"<{target.replace('|', '%7C')}|{label}>"
+        return f"<{_target(target.replace('|', '%7C'))}|{label}>"
     return f"{label} ({target})"
+
+
+def _target(address: str) -> str:
+    """The same address without what would be read as emphasis, as in …/__init__.py."""
+    return address.replace("__", "%5F%5F").replace("*", "%2A").replace("~~", "%7E%7E")

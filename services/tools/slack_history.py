@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncIterator, Collection
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import TypeAlias
 
 import structlog
@@ -22,37 +22,56 @@ from services.tools.vendor_errors import VendorRateLimited, VendorRefused, Vendo
 OVERLAP_SECONDS = 120.0
 """Read again each time: clocks differ, and Slack shows a message a moment after it was written."""
 DELIVERIES_MAX = 500
+PARTS_MAX = 40
+"""Pages of a channel and threads that one scan reads; the next one goes on."""
 PAGE_SIZE = 200
 PAGES_MAX = 50
+"""Of one thread, and of the list of direct messages."""
 DIRECT_MESSAGES = "IM"
 KEPT_SUBTYPES = frozenset({"", "file_share", "thread_broadcast"})
 Arguments: TypeAlias = dict[str, str | int | bool]
-Place: TypeAlias = tuple[str, str]
-"""A channel and the last of its threads that was read; empty: of the channel, what stands in it."""
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class _Cursor:
-    """Messages are read back to `since`, in a round that was begun at `begun` and has come to `place`."""
+    """Messages are read back to `since`, in a round that was begun at `begun`.
+
+    The round reads each channel from its newest page to its oldest, and behind a page the threads on it. It
+    has come to the page that ends at `latest` (empty: the newest), to a thread of it (empty: to the page
+    itself), and there behind the message `after`; with a thread and no `after` it is behind the thread.
+    """
 
     since: str
     begun: str
-    place: Place = ("", "")
+    channel: str = ""
+    latest: str = ""
+    thread: str = ""
+    after: str = ""
 
     @classmethod
     def read(cls, text: str, now: str) -> _Cursor:
-        """One time: a new round, with some overlap. More: in the middle of a round."""
-        since, *more = text.split(" ")
-        if not more:
-            return cls(f"{float(since) - OVERLAP_SECONDS:.6f}", now)
-        begun, channel, *thread = more
-        return cls(since, begun, (channel, "".join(thread)))
+        """One time: a new round, with some overlap. Else what `written` wrote."""
+        if text.startswith("{"):
+            return cls(**json.loads(text))
+        return cls(f"{float(text.partition(' ')[0]) - OVERLAP_SECONDS:.6f}", now)
 
-    def at(self, place: Place) -> str:
-        """A place in this round."""
-        return " ".join([self.since, self.begun, *filter(None, place)])
+    def written(self) -> str:
+        """As the dispatcher keeps it."""
+        return json.dumps({name: value for name, value in asdict(self).items() if value})
+
+    def has_read(self, thread_ts: str) -> bool:
+        """Whether the round is behind a thread of this page."""
+        return thread_ts < self.thread or (thread_ts == self.thread and not self.after)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What is read at once: a page of a channel, or a thread. `place`: where the round is with it."""
+
+    place: _Cursor
+    messages: Sequence[Json]
 
 
 class SlackCatcher:
@@ -62,7 +81,7 @@ class SlackCatcher:
         self._slack = slack
 
     async def scan(self, request: ScanContainerRequest) -> ScanContainerResponse:
-        """The messages since the cursor, as far as Slack lets us read; times are as Slack writes them."""
+        """The messages since the cursor, as far as one scan comes; times are as Slack writes them."""
         now, me = f"{time.time():.6f}", await self._slack.me()
         team, _, channel = request.container.partition(":")[2].upper().partition("/")
         if team != me.team_id:
@@ -70,30 +89,44 @@ class SlackCatcher:
         if not request.cursor:
             return ScanContainerResponse(next_cursor=now)
         cursor = _Cursor.read(request.cursor, now)
-        found, place = dict[str, MissedDelivery](), cursor.place
+        found, place, parts = dict[str, Json](), cursor, 0
         try:
-            for each in await self._channels(channel, cursor.place[0]):
-                threads = {at.slack.thread_ts for at in request.threads if at.slack.channel_id == each}
-                async for thread_ts, messages in self._read(each, cursor, threads):
-                    for message in messages:
-                        if _could_be_for_us(message, me, threads, direct=channel == DIRECT_MESSAGES):
-                            found[f"{message['ts']}/{each}"] = _told(message, each, me)
-                    place = max(place, (each, thread_ts))
+            async for part in self._parts(channel, cursor, request):
+                told = _told_of(part, me, request, direct=channel == DIRECT_MESSAGES)
+                rest = told[: DELIVERIES_MAX - len(found)]
+                found |= {f"{each['ts']}/{part.place.channel}": each for each in rest}
+                parts += 1
+                place = _behind(part) if len(rest) == len(told) else replace(part.place, after=rest[-1]["ts"])
+                if len(found) >= DELIVERIES_MAX or parts >= PARTS_MAX:
+                    return _answer(found, me, place.written(), more=True)
         except VendorRateLimited:
-            if place == cursor.place or len(found) > DELIVERIES_MAX:
+            if place == cursor:
                 raise
-            return ScanContainerResponse(
-                deliveries=[found[name] for name in _sorted(found)], next_cursor=cursor.at(place), more=True
-            )
-        names = _sorted(found)
-        more = len(names) > DELIVERIES_MAX
-        # What is left is newer than the last one told, but for the overlap, which would be told for ever.
-        resume = float(names[DELIVERIES_MAX - 1].partition("/")[0]) + OVERLAP_SECONDS if more else 0.0
-        return ScanContainerResponse(
-            deliveries=[found[name] for name in names[:DELIVERIES_MAX]],
-            next_cursor=f"{resume:.6f}" if more else cursor.begun,
-            more=more,
-        )
+            return _answer(found, me, place.written(), more=True)
+        return _answer(found, me, cursor.begun)
+
+    async def _parts(
+        self, container: str, cursor: _Cursor, request: ScanContainerRequest
+    ) -> AsyncIterator[_Part]:
+        """What the round has not read yet."""
+        for channel in await self._channels(container, cursor.channel):
+            at = cursor if channel == cursor.channel else _Cursor(cursor.since, cursor.begun, channel)
+            named = {each.slack.thread_ts for each in request.threads if each.slack.channel_id == channel}
+            while True:
+                page = await self._slack.read("conversations.history", **_window(at), limit=PAGE_SIZE)
+                messages: list[Json] = page["messages"]
+                if not at.thread:
+                    yield _Part(at, messages)
+                threads = {str(each["ts"]) for each in messages if each.get("reply_count")}
+                for thread_ts in sorted(threads if at.latest else {*threads, *named}):
+                    if not at.has_read(thread_ts):
+                        after = at.after if thread_ts == at.thread else ""
+                        place = replace(at, thread=thread_ts, after=after)
+                        yield _Part(place, await self._replies(place))
+                if not (page.get("has_more") and messages):
+                    break
+                oldest = min((str(each["ts"]) for each in messages), key=float)
+                at = _Cursor(cursor.since, cursor.begun, channel, latest=oldest)
 
     async def _channels(self, channel: str, onward: str) -> list[str]:
         """Those of a container from one on."""
@@ -102,25 +135,14 @@ class SlackCatcher:
         pages = self._pages("users.conversations", "channels", {"types": "im"})
         return sorted([str(each["id"]) async for each in pages if each["id"] >= onward])
 
-    async def _read(
-        self, channel: str, cursor: _Cursor, threads: Collection[str]
-    ) -> AsyncIterator[tuple[str, list[Json]]]:
-        """What stands in the channel, then, by their times, its threads that went on and were not read."""
-        arguments: Arguments = {"channel": channel, "oldest": cursor.since, "inclusive": True}
-        messages = [each async for each in self._pages("conversations.history", "messages", arguments)]
-        yield "", messages
-        open_threads = {*threads, *(str(each["ts"]) for each in messages if each.get("reply_count"))}
-        for thread_ts in sorted(open_threads):
-            if (channel, thread_ts) > cursor.place:
-                yield thread_ts, await self._replies({**arguments, "ts": thread_ts}, cursor.since)
-
-    async def _replies(self, arguments: Arguments, since: str) -> list[Json]:
+    async def _replies(self, place: _Cursor) -> list[Json]:
         """None of a thread that is gone; one of too many is left out for the others' sake."""
+        arguments: Arguments = {**_window(replace(place, latest="")), "ts": place.thread}
         try:
             pages = self._pages("conversations.replies", "messages", arguments)
-            return [each async for each in pages if float(each["ts"]) >= float(since)]
+            return [each async for each in pages if float(each["ts"]) >= float(place.since)]
         except VendorTooLong:
-            log.warning("thread_left_out", channel=arguments["channel"], thread_ts=arguments["ts"])
+            log.warning("thread_left_out", channel=place.channel, thread_ts=place.thread)
         except VendorRefused as refused:
             if not is_refusal(refused, "thread_not_found"):
                 raise
@@ -136,6 +158,41 @@ class SlackCatcher:
             if not asked["cursor"]:
                 return
         raise VendorTooLong("Too much happened since the cursor to be read.")
+
+
+def _window(place: _Cursor) -> Arguments:
+    """From `since` to `latest`, both counted. What is newer than the round is the next one's."""
+    return {
+        "channel": place.channel,
+        "oldest": place.since,
+        "latest": place.latest or place.begun,
+        "inclusive": True,
+    }
+
+
+def _told_of(part: _Part, me: Me, request: ScanContainerRequest, *, direct: bool) -> list[Json]:
+    """What could be for an agent of what was not told yet, oldest first."""
+    place = part.place
+    threads = {each.slack.thread_ts for each in request.threads if each.slack.channel_id == place.channel}
+    told = [
+        {**each, "channel": place.channel}
+        for each in part.messages
+        if float(each["ts"]) > float(place.after or 0) and _could_be_for_us(each, me, threads, direct=direct)
+    ]
+    return sorted(told, key=lambda each: float(each["ts"]))
+
+
+def _behind(part: _Part) -> _Cursor:
+    """The place once a part is read whole: of a page its threads are next."""
+    if part.place.thread:
+        return replace(part.place, after="")
+    return replace(part.place, after=max((str(each["ts"]) for each in part.messages), key=float, default="0"))
+
+
+def _answer(found: Mapping[str, Json], me: Me, cursor: str, *, more: bool = False) -> ScanContainerResponse:
+    messages = [found[name] for name in _sorted(found)]
+    told = [_told(message, message["channel"], me) for message in messages]
+    return ScanContainerResponse(deliveries=told, next_cursor=cursor, more=more)
 
 
 def _sorted(found: Collection[str]) -> list[str]:

@@ -6,23 +6,27 @@ that is how one that was sent is recognised.
 
 from __future__ import annotations
 
-from datetime import UTC, timedelta
+from collections.abc import Mapping
 
 from aucert.astra.v1.thread_post_pb2 import ThreadPost
 from aucert.common.v1.thread_pb2 import SlackThread, ThreadAddress
 from aucert.tools.v1.thread_service_pb2 import FetchThreadRequest, FetchThreadResponse
 from services.tools.slack_client import Json, Me, SlackClient, is_refusal
 from services.tools.slack_format import to_mrkdwn
+from services.tools.slack_marks import Mark, find_marked
 from services.tools.slack_threads import RESOLVED, SlackThreads
 from services.tools.threads import Posted, split_markdown
-from services.tools.vendor_errors import VendorRefused, VendorUnavailable
+from services.tools.vendor_errors import VendorRefused
 
 TEXT_CHARS_MAX = 12_000
 """Slack cuts a text at 40,000, by a count it does not describe; so many characters are fewer in any."""
-PAGE_SIZE = 200
-PAGES_MAX = 20
-CLOCK_SKEW = timedelta(minutes=2)
-EVENT_TYPE, ROW_FIELD = "astra_post", "thread_post_id"
+AS_WRITTEN: Mapping[str, object] = {
+    "parse": "none",
+    "link_names": False,
+    "unfurl_links": False,
+    "unfurl_media": False,
+}
+"""Arguments by which Slack makes nothing of a text but what it says: no mentions, no previews."""
 SEEN = "eyes"
 
 
@@ -46,35 +50,19 @@ class SlackPosts:
             channel=thread.channel_id,
             thread_ts=thread.thread_ts,
             text=post.text,
-            metadata={"event_type": EVENT_TYPE, "event_payload": {ROW_FIELD: post.thread_post_id}},
-            parse="none",
-            link_names=False,
-            unfurl_links=False,
-            unfurl_media=False,
+            metadata=_mark(post.thread_post_id).metadata,
+            **AS_WRITTEN,
         )
         return _posted(thread, me, answer)
 
     async def find(self, address: ThreadAddress, post: ThreadPost) -> Posted | None:
         """Look for a post by the row's id among the replies since it was written down."""
         thread, me = address.slack, await self._slack.me()
-        arguments: dict[str, str | int | bool] = {
-            "channel": thread.channel_id,
-            "ts": thread.thread_ts,
-            "include_all_metadata": True,
-            "limit": PAGE_SIZE,
-        }
-        if post.HasField("created_time"):
-            since = post.created_time.ToDatetime(UTC) - CLOCK_SKEW
-            arguments["oldest"] = f"{since.timestamp():.6f}"
-        for _ in range(PAGES_MAX):
-            page = await self._slack.read("conversations.replies", **arguments)
-            for message in page["messages"]:
-                if _row_of(message) == post.thread_post_id:
-                    return _posted(thread, me, message)
-            arguments["cursor"] = (page.get("response_metadata") or {}).get("next_cursor") or ""
-            if not arguments["cursor"]:
-                return None
-        raise VendorUnavailable("The thread is too long to be searched for an earlier post.")
+        since = post.created_time if post.HasField("created_time") else None
+        found = await find_marked(
+            self._slack, _mark(post.thread_post_id), thread.channel_id, thread.thread_ts, since
+        )
+        return _posted(thread, me, found) if found else None
 
     async def acknowledge(self, address: ThreadAddress) -> None:
         """React with eyes to what the person wrote; Slack keeps one such reaction."""
@@ -98,9 +86,8 @@ class SlackPosts:
                 raise
 
 
-def _row_of(message: Json) -> str:
-    payload = (message.get("metadata") or {}).get("event_payload") or {}
-    return str(payload.get(ROW_FIELD, ""))
+def _mark(thread_post_id: str) -> Mark:
+    return Mark("astra_post", "thread_post_id", thread_post_id)
 
 
 def _posted(thread: SlackThread, me: Me, message: Json) -> Posted:

@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from aucert.common.v1.thread_pb2 import (
-    STANDING_EXTERNAL,
-    STANDING_GUEST,
-    STANDING_MEMBER,
-    SlackThread,
-    Standing,
-    ThreadAddress,
-)
-from aucert.tools.v1.thread_service_pb2 import (
-    FetchThreadRequest,
-    FetchThreadResponse,
-    Person,
-    ThreadMessage,
-)
-from services.tools.slack_client import Json, Me, SlackClient, is_refusal
-from services.tools.slack_format import mentions, plain
-from services.tools.vendor_errors import VendorRefused, VendorTooLong
+from aucert.common.v1.thread_pb2 import SlackThread, ThreadAddress
+from aucert.tools.v1.thread_service_pb2 import FetchThreadRequest, FetchThreadResponse, ThreadMessage
+from services.tools.slack_client import Json, Me, SlackClient
+from services.tools.slack_format import file_lines, mentions, plain
+from services.tools.slack_people import SlackPeople, storable
+from services.tools.vendor_errors import VendorTooLong
 
 MESSAGES_DEFAULT, MESSAGES_MAX = 20, 100
-PEOPLE_MAX = 20
 TEXT_CHARS_MAX = 65_536
 RESOLVED = "white_check_mark"
 """The reaction to a thread's first message that says it is done."""
@@ -48,6 +35,7 @@ class SlackThreads:
 
     def __init__(self, slack: SlackClient) -> None:
         self._slack = slack
+        self._people = SlackPeople(slack)
 
     async def fetch(self, request: FetchThreadRequest) -> FetchThreadResponse:
         """The thread up to the item. An address whose thread is a reply's is corrected: its root is read."""
@@ -57,10 +45,10 @@ class SlackThreads:
         root_ts = _root_of(talk, thread.thread_ts)
         if root_ts != thread.thread_ts:
             talk = await self._talk(thread.channel_id, root_ts, thread.item_ts, most)
-        authors = [_author_of(each) for each in talk.messages]
+        authors = [author_of(each) for each in talk.messages]
         mentioned = [each for message in talk.messages for each in mentions(str(message.get("text") or ""))]
         ids = dict.fromkeys([*request.person_ids, *authors, *mentioned])
-        people = await self._people(list(ids)[:PEOPLE_MAX], me)
+        people = await self._people.find(list(ids), me)
         names = {each.person_id: each.display_name for each in people}
         found = SlackThread(
             team_id=thread.team_id,
@@ -95,37 +83,6 @@ class SlackThreads:
                 return _Talk([*first, *others], seen - len(others))
         raise VendorTooLong("The thread is too long to be read.")
 
-    async def _people(self, ids: Sequence[str], me: Me) -> list[Person]:
-        found = await asyncio.gather(*(self._person(each, me) for each in ids))
-        return [each for each in found if each is not None]
-
-    async def _person(self, user_id: str, me: Me) -> Person | None:
-        """None for somebody Slack does not tell us of: a bot without a user, or one who is gone."""
-        try:
-            user = await self._slack.person(user_id)
-        except VendorRefused as refused:
-            if is_refusal(refused, "user_not_found") or is_refusal(refused, "user_not_visible"):
-                return None
-            raise
-        profile = user.get("profile") or {}
-        name = profile.get("display_name") or profile.get("real_name") or user.get("name") or user_id
-        return Person(
-            person_id=user_id,
-            display_name=_text(name)[:200],
-            standing=standing_of(user, me),
-            is_bot=bool(user.get("is_bot")),
-        )
-
-
-def standing_of(user: Json, me: Me) -> Standing.ValueType:
-    """What somebody is to our workspace, or to the organisation it belongs to."""
-    enterprise = (user.get("enterprise_user") or {}).get("enterprise_id") or ""
-    at_home = user.get("team_id") == me.team_id or (bool(enterprise) and enterprise == me.enterprise_id)
-    if not at_home or user.get("is_stranger"):
-        return STANDING_EXTERNAL
-    restricted = user.get("is_restricted") or user.get("is_ultra_restricted")
-    return STANDING_GUEST if restricted else STANDING_MEMBER
-
 
 def _root_of(talk: _Talk, asked: str) -> str:
     """Slack answers a reply's timestamp with that reply alone, which names its thread."""
@@ -142,32 +99,28 @@ def _is_resolved(first: Json, me: Me) -> bool:
         if reaction["name"] == RESOLVED
         for each in reaction["users"]
     ]
-    return me.user_id in people or bool(people and not _is_ours(first, me))
+    return me.user_id in people or bool(people and not is_ours(first, me))
 
 
-def _is_ours(message: Json, me: Me) -> bool:
+def is_ours(message: Json, me: Me) -> bool:
+    """Whether our app wrote it."""
     return message.get("user") == me.user_id or (bool(me.bot_id) and message.get("bot_id") == me.bot_id)
 
 
-def _author_of(message: Json) -> str:
+def author_of(message: Json) -> str:
+    """Slack's id of who wrote it. Empty: Slack itself."""
     return str(message.get("user") or message.get("bot_id") or "")
 
 
 def _message(message: Json, thread: SlackThread, me: Me, names: Mapping[str, str]) -> ThreadMessage:
-    ts = str(message["ts"])
+    ts, written = str(message["ts"]), plain(str(message.get("text") or "")[:TEXT_CHARS_MAX], names)
+    text = "\n".join([*filter(None, [written]), *file_lines(message.get("files"))])
     shown = ThreadMessage(
         external_id=ts,
-        author_id=_author_of(message),
-        ours=_is_ours(message, me),
-        text=_text(plain(str(message.get("text") or "")[:TEXT_CHARS_MAX], names)),
+        author_id=author_of(message),
+        ours=is_ours(message, me),
+        text=storable(text[:TEXT_CHARS_MAX]),
         url=me.permalink(thread.channel_id, ts, thread.thread_ts),
     )
     shown.created_time.FromDatetime(datetime.fromtimestamp(float(ts), UTC))
     return shown
-
-
-def _text(value: str) -> str:
-    """Text that protobuf and PostgreSQL take."""
-    return (
-        value[:TEXT_CHARS_MAX].encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
-    )

@@ -28,17 +28,19 @@ class Received:
 
 @dataclass
 class Receiver:
-    """Keeps what arrives, answers what it is told to: the statuses in turn, then 200."""
+    """Keeps what arrives, answers what it is told to: the statuses in turn, then 200, with these headers."""
 
     url: str = ""
     statuses: list[int] = field(default_factory=list[int])
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
     queue: asyncio.Queue[Received] = field(default_factory=asyncio.Queue[Received])
 
     async def handle(self, request: web.Request) -> web.Response:
         body = await request.read()
         await self.queue.put(Received(dict(request.headers), body))
         told = await request.json()
-        return web.Response(status=self.statuses.pop(0) if self.statuses else 200, text=told.get("challenge"))
+        status = self.statuses.pop(0) if self.statuses else 200
+        return web.Response(status=status, text=told.get("challenge"), headers=self.headers)
 
     async def next(self) -> Received:
         return await asyncio.wait_for(self.queue.get(), ANSWER_SECONDS)
@@ -68,7 +70,9 @@ class SlackStage:
 
 
 @asynccontextmanager
-async def slack_stage(*, wired: bool = True) -> AsyncIterator[SlackStage]:
+async def slack_stage(
+    *, wired: bool = True, retry_delays_seconds: tuple[float, ...] = (0.0, 0.0, 0.0)
+) -> AsyncIterator[SlackStage]:
     """With `wired`, events go to the receiver; repeats come without the minutes between them."""
     receiver = Receiver()
     app = web.Application()
@@ -83,7 +87,7 @@ async def slack_stage(*, wired: bool = True) -> AsyncIterator[SlackStage]:
                 webhook_url=receiver.url if wired else "",
                 signing_secret=SECRET,
                 bot_token=TOKEN,
-                retry_delays_seconds=(0.0, 0.0, 0.0),
+                retry_delays_seconds=retry_delays_seconds,
             )
         )
     )

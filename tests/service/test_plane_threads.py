@@ -177,6 +177,7 @@ async def test_a_rate_limit_says_how_long_and_until_then_nothing_is_sent(stage):
     assert 0 < again[2] <= 7
     assert calls == await stage.plane.calls()
     assert [] == await stage.posts()
+    assert stage.astra.blocked_keys == stage.astra.quota_keys[:1]  # so all processes know
 
 
 async def test_after_the_wait_planes_named_the_answer_is_posted(stage):
@@ -224,6 +225,22 @@ async def test_a_notice_is_posted_once_beside_the_answer(stage):
 
     assert 2 == len(await stage.posts())
     assert first.url == second.url
+
+
+@pytest.mark.parametrize("fault", ["drop_after", "status_after:500"])
+async def test_a_notice_plane_posted_and_denied_is_there_once(stage, fault):
+    await stage.plane.fault("POST", COMMENTS, fault)
+    notice = pb.PostNoticeRequest(
+        task_run_id=RUN,
+        fence=1,
+        address=stage.address(),
+        kind=THREAD_POST_KIND_NOTICE_FAILED,
+        text="I gave up.",
+    )
+    posted = await stage.threads.PostNotice(notice, timeout=30)
+    (post,) = await stage.posts()
+
+    assert post["permalink"] == posted.url
 
 
 async def test_a_post_is_found_by_its_row_behind_many_others_and_another_is_not(stage):

@@ -14,7 +14,9 @@ import pytest
 from plane.errors import HttpError
 from plane.models.query_params import RetrieveQueryParams, WorkItemQueryParams
 from plane.models.work_items import (
+    CreateWorkItem,
     CreateWorkItemComment,
+    UpdateWorkItem,
     WorkItem,
     WorkItemComment,
     WorkItemExpand,
@@ -120,6 +122,46 @@ async def test_a_work_item_is_described_as_the_sdk_reads_it(stage):
     assert ("Carts", 1, "SHOP") == (found.name, found.sequence_id, found.project["identifier"])
     assert "&amp; &lt;b&gt;?" in found.description_html
     assert [item["work_item"]] == [each.id for each in newest.results]
+
+
+async def test_work_items_are_filed_found_and_changed_by_the_sdk(stage):
+    item, client = await stage.file(name="Carts"), sdk(stage)
+    project = item["project"]
+    listed = await asked(client.projects.list, WORKSPACE)
+    states = {each.name: each.id for each in (await asked(client.states.list, WORKSPACE, project)).results}
+    marked = {"external_source": "astra", "external_id": "one"}
+    told = CreateWorkItem(name="Round once", priority="high", state=states["Todo"], **marked)
+    made = await asked(client.work_items.create, WORKSPACE, project, told)
+    refused = await refusal(client.work_items.create, WORKSPACE, project, told)
+    change = UpdateWorkItem(name="Round twice", state=states["Done"])
+    await asked(client.work_items.update, WORKSPACE, project, made.id, change)
+    expanded = RetrieveQueryParams(expand="state")
+    found = await asked(client.work_items.retrieve_by_identifier, WORKSPACE, "SHOP", 2, expanded)
+    matches = await asked(client.work_items.search, WORKSPACE, "round")
+
+    assert [(project, "SHOP")] == [(each.id, each.identifier) for each in listed.results]
+    assert (409, made.id) == (refused.status_code, refused.response["id"])
+    assert ("Round twice", "Done", "high", made.id) == (
+        found.name,
+        found.state.name,
+        found.priority,
+        found.id,
+    )
+    assert [made.id] == [each.id for each in matches.issues]
+    fields = [(await next_told(stage))["activity"]["field"] for _ in range(4)]
+    assert ["", "", "name", "state"] == sorted(each or "" for each in fields)
+
+
+async def test_what_plane_does_not_take_of_a_work_item_is_refused(stage):
+    item = await stage.file()
+    url = f"{stage.url}/plane/api/v1/workspaces/{WORKSPACE}/projects/{item['project']}/work-items/"
+    for body in ({}, {"name": "x" * 256}, {"name": "x", "priority": "p1"}, {"name": "x", "state": "Todo"}):
+        async with stage.http.post(url, json=body, headers={"X-Api-Key": KEY}) as answer:
+            assert 400 == answer.status, body
+    async with stage.http.get(
+        url, params={"external_source": "astra", "external_id": "none"}, headers={"X-Api-Key": KEY}
+    ) as answer:
+        assert 404 == answer.status
 
 
 async def test_members_are_told_with_their_role_and_outsiders_are_none(stage):

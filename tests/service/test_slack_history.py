@@ -144,6 +144,21 @@ async def test_much_is_told_in_rounds_none_left_out(stage):
     assert {f"<@U0ATLAS> {number}" for number in range(503)} == set(told)
 
 
+async def test_a_channel_with_more_messages_than_one_scan_reads_is_read_to_its_end(stage, monkeypatch):
+    monkeypatch.setattr(slack_history, "PAGE_SIZE", 3)
+    monkeypatch.setattr(slack_history, "PARTS_MAX", 2)
+    begun = now()
+    roots = [await stage.slack.say(f"@atlas {number}") for number in range(9)]
+    await stage.slack.say("/atlas resolve", thread_ts=roots[0]["ts"])
+    found = [await stage.scan(cursor=begun)]
+    while found[-1].more and len(found) < 20:
+        found.append(await stage.scan(cursor=found[-1].next_cursor))
+    told = {json.loads(each.body)["event"]["text"] for scan in found for each in scan.deliveries}
+
+    assert {*(f"<@U0ATLAS> {number}" for number in range(9)), "/atlas resolve"} == told
+    assert float(begun) <= float(found[-1].next_cursor)
+
+
 async def test_a_rate_limit_ends_a_scan_where_it_can_go_on(stage, monkeypatch):
     for root in [await stage.slack.say("@atlas why?") for _ in range(3)]:
         await stage.slack.say("/atlas resolve", thread_ts=root["ts"])
@@ -165,7 +180,7 @@ async def test_a_rate_limit_ends_a_scan_where_it_can_go_on(stage, monkeypatch):
 
     assert [True, True, True, False] == [each.more for each in found]
     assert 6 == len(set(told))
-    assert float(begun) <= float(found[-1].next_cursor) <= float(found[1].next_cursor.split()[1])
+    assert float(begun) <= float(found[-1].next_cursor) == float(json.loads(found[1].next_cursor)["begun"])
 
 
 async def test_a_scan_that_gets_no_further_says_how_long_to_wait(stage):
@@ -183,7 +198,9 @@ async def test_of_direct_messages_those_not_read_are_told_after_a_rate_limit(sta
     begun, container = now(), "slack:t0sandbox/im"
     whole = await stage.scan(container, cursor=begun)
     channels = sorted({each.external_id.split("/")[1] for each in whole.deliveries})
-    rest = await stage.scan(container, cursor=f"0.0 {begun} {channels[1]}")
+    rest = await stage.scan(
+        container, cursor=json.dumps({"since": "0.0", "begun": begun, "channel": channels[1]})
+    )
 
     assert [channels[1]] == [each.external_id.split("/")[1] for each in rest.deliveries]
     assert begun == rest.next_cursor

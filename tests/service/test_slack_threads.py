@@ -132,7 +132,7 @@ async def test_an_answer_that_was_posted_but_not_recorded_is_found_and_recorded(
     assert (post["ts"], post["permalink"]) == (posted.posts[0].external_id, posted.url)
 
 
-async def test_a_rate_limit_says_how_long_and_nothing_was_posted(stage):
+async def test_a_rate_limit_says_how_long_and_nothing_was_posted(stage, no_blocks):
     await stage.slack.fault("chat.postMessage", "rate_limit:7")
     refused = await refusal(stage.answer())
 
@@ -170,6 +170,22 @@ async def test_a_notice_is_posted_once_beside_the_answer(stage):
     assert first.url == second.url
 
 
+@pytest.mark.parametrize("fault", ["drop_after", "status_after:500"])
+async def test_a_notice_slack_posted_and_denied_is_there_once(stage, fault):
+    await stage.slack.fault("chat.postMessage", fault)
+    notice = pb.PostNoticeRequest(
+        task_run_id=RUN,
+        fence=1,
+        address=stage.address(),
+        kind=THREAD_POST_KIND_NOTICE_FAILED,
+        text="I gave up.",
+    )
+    posted = await stage.threads.PostNotice(notice, timeout=30)
+    (post,) = await stage.posts()
+
+    assert post["permalink"] == posted.url
+
+
 async def test_a_post_is_found_by_its_row_and_another_is_not(stage):
     posted = (await stage.answer()).posts[0]
 
@@ -203,6 +219,20 @@ async def test_a_thread_is_resolved_by_a_check_mark_on_its_first_message(stage):
         each["reactions"] for each in await stage.slack.thread(stage.asked)
     ]
     assert (False, True) == (before.resolved, (await stage.fetch(stage.address())).resolved)
+
+
+async def test_a_reaction_slack_added_and_denied_is_there_once(stage):
+    address = stage.address()
+    acts = {
+        "eyes": lambda: stage.threads.Acknowledge(pb.AcknowledgeRequest(address=address)),
+        "white_check_mark": lambda: stage.threads.ResolveThread(pb.ResolveThreadRequest(address=address)),
+    }
+    for act in acts.values():
+        await stage.slack.fault("reactions.add", "status_after:500")
+        assert "VENDOR_UNAVAILABLE" == (await refusal(act()))[1]
+        await act()
+
+    assert {name: ["atlas"] for name in acts} == (await stage.slack.thread(stage.asked))[0]["reactions"]
 
 
 async def test_a_check_mark_of_a_person_on_the_question_resolves_too(stage):

@@ -6,14 +6,16 @@ import json
 import re
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.common.caller import acting_for, current_caller
 from services.dispatcher import convert
 from services.dispatcher.domain import (
+    Content,
     EventKind,
     Found,
     Ignored,
@@ -305,7 +307,7 @@ def test_a_comment_speaks_to_the_agent_it_names_by_handle_or_account(text, agent
         ("@Acme AI stop!", EventKind.STOP, "stop"),
         ("@atlas stop that noise", EventKind.MESSAGE, "answer"),
         ("/atlas resolve", EventKind.MESSAGE, "resolve_comment"),
-        ("/atlas generate a spec", EventKind.MESSAGE, "generate"),
+        ("/atlas generate a spec", EventKind.MESSAGE, "spec_generate"),
         ("@atlas why?", EventKind.MESSAGE, "answer"),
     ],
 )
@@ -405,6 +407,43 @@ def test_the_longest_talk_is_described_within_bounds():
 
 def test_both_services_know_our_comments_by_one_mark():
     assert plane_threads.OUR_SOURCE == plane_payload.OUR_SOURCE
+
+
+class Lookups:
+    """Everything is registered, nothing has a handle; each tenant's agents write as an account of its own."""
+
+    def __init__(self, accounts: dict[str, str]) -> None:
+        self.accounts = accounts
+
+    async def handles(self, _source: str) -> dict[str, str]:
+        return {}
+
+    async def repository_of(self, _container: str) -> RegisteredRepository:
+        return REPOSITORY
+
+    async def talk(self, _address: Any, _persons: Any, _places: Any) -> Talk:
+        account = self.accounts[current_caller().tenant_id]
+        ours = Person("atlas", Standing.MEMBER, is_bot=False, ours=True)
+        return replace(talk(), people={MARIA: talk().people[MARIA], account: ours})
+
+
+async def test_each_tenants_agents_are_asked_by_the_account_they_write_as_now(monkeypatch):
+    now, accounts = [0.0], {"one": ATLAS, "other": SCRIBE}
+    monkeypatch.setattr(plane.time, "monotonic", lambda: now[0])
+    source, lookups = PlaneSource(SECRET), Lookups(accounts)
+
+    async def asked(tenant: str) -> bool:
+        told = comment(f"<p>{MENTION.replace(ATLAS, accounts[tenant])} why?</p>")
+        with acting_for(tenant):
+            return not isinstance(
+                await source.find(Content({}, encoded(told)), cast("Any", lookups)), Ignored
+            )
+
+    assert await asked("one")
+    assert await asked("other")
+    accounts["one"] = SCRIBE
+    now[0] = plane.OUR_ID_SECONDS
+    assert await asked("one")
 
 
 async def admitted(body: bytes, headers: dict[str, str], *, secret: str = SECRET) -> Any:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.tools.slack_format import plain, to_mrkdwn
+from services.tools.slack_format import file_lines, plain, to_mrkdwn
 from tests.pace import quickest
 
 
@@ -28,6 +28,8 @@ from tests.pace import quickest
         ("![logo](https://a.example/l.png)", "<https://a.example/l.png|logo>"),
         ("[here](src/cart.py)", "here (src/cart.py)"),
         ("<https://a.example>", "<https://a.example>"),
+        ("**[i](https://a.example/__init__.py)**", "*<https://a.example/%5F%5Finit%5F%5F.py|i>*"),
+        ("<https://a.example/*a*~~b~~>", "<https://a.example/%2Aa%2A%7E%7Eb%7E%7E>"),
         ("`a < b` & **c**", "`a &lt; b` &amp; *c*"),
         ("`**not bold**`", "`**not bold**`"),
         ("```python\nif a < b:\n    **kw\n```", "```\nif a &lt; b:\n    **kw\n```"),
@@ -82,3 +84,25 @@ def test_long_texts_take_no_longer_for_each_character(piece):
 )
 def test_what_people_write_is_read_in_plain_words(mrkdwn, words):
     assert words == plain(mrkdwn, {"U1": "maria"})
+
+
+PICTURE = {
+    "name": "cart.png",
+    "mimetype": "image/png",
+    "permalink": "https://acme.slack.com/files/U0/F0/cart.png",
+}
+
+
+@pytest.mark.parametrize(
+    ("files", "lines"),
+    [
+        (None, []),
+        ("odd", []),
+        ([PICTURE], ["[file cart.png, image/png: https://acme.slack.com/files/U0/F0/cart.png]"]),
+        ([{"name": "a\nb"}, {}, "odd"], ["[file a b]", "[file without a name]"]),
+        ([{**PICTURE, "mode": "tombstone"}, {"mode": "hidden_by_limit"}], []),
+        ([{"name": str(each)} for each in range(40)], [f"[file {each}]" for each in range(10)]),
+    ],
+)
+def test_files_are_told_as_references(files, lines):
+    assert lines == file_lines(files)
