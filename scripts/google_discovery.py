@@ -1,7 +1,7 @@
 """Takes from Google's discovery documents what the stand-in checks requests with: names, types, limits.
 
 The documents come with the package google-api-python-client (Apache-2.0); a folder of them can be named
-instead. With --check: fail if the excerpt in the repository is not what the documents make.
+instead. With --check: fail if an excerpt in the repository is not what the documents make.
 """
 
 from __future__ import annotations
@@ -13,15 +13,24 @@ import sys
 from pathlib import Path
 from typing import Any
 
-EXCERPT = Path(__file__).parents[1] / "services/sandbox/google_discovery.json"
+SANDBOX = Path(__file__).parents[1] / "services/sandbox"
+EXCERPTS = {
+    "drive.v3.json": SANDBOX / "google_discovery.json",
+    "docs.v1.json": SANDBOX / "google_docs_discovery.json",
+}
+"""Where the excerpt of each document stands."""
 METHODS = (
+    "docs.documents.batchUpdate",
+    "docs.documents.get",
     "drive.about.get",
     "drive.changes.getStartPageToken",
     "drive.changes.list",
     "drive.changes.watch",
     "drive.channels.stop",
+    "drive.comments.create",
     "drive.comments.get",
     "drive.comments.list",
+    "drive.files.create",
     "drive.files.get",
     "drive.files.list",
     "drive.files.watch",
@@ -29,6 +38,19 @@ METHODS = (
     "drive.replies.list",
 )
 """What we call; a method more is a line here."""
+KINDS = {
+    "Request": (
+        "createNamedRange",
+        "createParagraphBullets",
+        "deleteContentRange",
+        "deleteParagraphBullets",
+        "insertText",
+        "updateParagraphStyle",
+        "updateTextStyle",
+    ),
+    "Response": ("createNamedRange",),
+}
+"""Of schemas with a property for each kind of change, those we send."""
 PARAMETER_FACTS = ("type", "format", "location", "required", "minimum", "maximum", "enum")
 PROPERTY_FACTS = ("type", "format", "$ref", "enum")
 ALWAYS = ("alt", "fields", "key", "prettyPrint", "quotaUser")
@@ -37,7 +59,8 @@ ALWAYS = ("alt", "fields", "key", "prettyPrint", "quotaUser")
 
 def excerpt(document: dict[str, Any]) -> dict[str, Any]:
     """The methods, and the schemas they lead to, without a word of description."""
-    methods = {name: _method(document, name) for name in METHODS}
+    called = [name for name in METHODS if name.startswith(f"{document['name']}.")]
+    methods = {name: _method(document, name) for name in called}
     schemas: dict[str, Any] = {}
     for method in methods.values():
         for each in (method.get("request"), method.get("response")):
@@ -60,6 +83,8 @@ def _method(document: dict[str, Any], name: str) -> dict[str, Any]:
         "path": told["path"],
         "parameters": {each: _facts(fact, PARAMETER_FACTS) for each, fact in sorted(parameters.items())},
     }
+    if "mediaUpload" in told:
+        method["uploadPath"] = told["mediaUpload"]["protocols"]["simple"]["path"]
     for side in ("request", "response"):
         if side in told:
             method[side] = told[side]["$ref"]
@@ -72,6 +97,7 @@ def _collect(document: dict[str, Any], name: str | None, schemas: dict[str, Any]
         return
     schemas[name] = {}
     properties = document["schemas"][name].get("properties", {})
+    properties = {each: told for each, told in properties.items() if each in KINDS.get(name, properties)}
     schemas[name] = {each: _property(document, told, schemas) for each, told in sorted(properties.items())}
 
 
@@ -80,8 +106,9 @@ def _property(document: dict[str, Any], told: dict[str, Any], schemas: dict[str,
     # Drive says of most such properties that they are output only in words alone.
     if told.get("readOnly") or told.get("description", "").startswith("Output only"):
         facts["readOnly"] = True
-    if "items" in told:
-        facts["items"] = _property(document, told["items"], schemas)
+    for inside in ("items", "additionalProperties"):
+        if inside in told:
+            facts[inside] = _property(document, told[inside], schemas)
     if "properties" in told:
         nested = told["properties"].items()
         facts["properties"] = {each: _property(document, inner, schemas) for each, inner in sorted(nested)}
@@ -101,9 +128,9 @@ def documents() -> Path | None:
     return Path(found.origin).parent / "discovery_cache" / "documents"
 
 
-def made_from(folder: Path) -> str:
-    """The excerpt as it is written."""
-    document = json.loads((folder / "drive.v3.json").read_text(encoding="utf-8"))
+def made_from(folder: Path, name: str) -> str:
+    """The excerpt of a document as it is written."""
+    document = json.loads((folder / name).read_text(encoding="utf-8"))
     return _lines(excerpt(document)) + "\n"
 
 
@@ -120,18 +147,19 @@ def _lines(told: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Write the excerpt, or check it."""
+    """Write the excerpts, or check them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true")
     parser.add_argument("folder", nargs="?", type=Path, default=documents())
     asked = parser.parse_args()
     if asked.folder is None:
         sys.exit("Install google-api-python-client, or name a folder of its discovery documents.")
-    text = made_from(asked.folder)
-    if not asked.check:
-        EXCERPT.write_text(text, encoding="utf-8")
-    elif text != EXCERPT.read_text(encoding="utf-8"):
-        sys.exit(f"{EXCERPT.name} is not what the documents make: run scripts/google_discovery.py")
+    for name, excerpt in EXCERPTS.items():
+        text = made_from(asked.folder, name)
+        if not asked.check:
+            excerpt.write_text(text, encoding="utf-8")
+        elif text != excerpt.read_text(encoding="utf-8"):
+            sys.exit(f"{excerpt.name} is not what the documents make: run scripts/google_discovery.py")
 
 
 if __name__ == "__main__":

@@ -1,84 +1,33 @@
-"""Google Drive's API v3, as much of it as we call: `DriveMethods.table` is the whole of it.
-
-Each request is checked with Google's own description of the method, and each answer holds only the fields
-that were asked for, as Google's do.
-"""
+"""Google Drive's API v3, as much of it as we call: `DriveMethods.table` is the whole of it."""
 
 from __future__ import annotations
 
-import json
-import logging
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, TypeAlias
+from typing import Any
 
 from aiohttp import web
-from aiohttp.typedefs import Handler, Middleware
+from aiohttp.typedefs import Middleware
 
-from services.sandbox.google_discovery import check, description
+from services.sandbox.google_docs import DocsMethods
+from services.sandbox.google_document import body_of
 from services.sandbox.google_domain import Action, File, RefusedError
-from services.sandbox.google_fields import partial
+from services.sandbox.google_methods import Call, Method, routes_of, worded
 from services.sandbox.google_query import query
-from services.sandbox.google_wire import GoogleWire, JsonObject
+from services.sandbox.google_wire import JsonObject
 from services.sandbox.google_world import GoogleWorld
 
-PREFIX = "/drive/v3"
 CHANNEL_ID_CHARS_MAX, TOKEN_CHARS_MAX = 64, 256
-FIELDS_REQUIRED = frozenset({"about.get", "comments.get", "comments.list"})
-"""Google refuses these without `fields`, though its description does not say so."""
-DEFAULT_FIELDS = {"files.get": "kind,id,name,mimeType", "files.list": "kind,nextPageToken,files(id,name)"}
-"""Google's own choice where nothing is asked for; of files it is a few."""
 EPOCH = "1970-01-01T00:00:00Z"
-log = logging.getLogger(__name__)
-
-
-class Call:
-    """One request: parameters of path and query, and the body."""
-
-    def __init__(self, parameters: Mapping[str, str], body: JsonObject, wire: GoogleWire) -> None:
-        self.parameters = parameters
-        self.body = body
-        self.wire = wire
-
-    def get(self, name: str) -> str:
-        """A parameter; empty: not given."""
-        return self.parameters.get(name, "")
-
-    def flag(self, name: str) -> bool:
-        """Whether a parameter is true."""
-        return self.get(name) == "true"
-
-
-Method: TypeAlias = Callable[[Call], JsonObject | None]
 
 
 def build_google_app(world: GoogleWorld, faults: Middleware) -> web.Application:
     """To be mounted under `/google-drive`. Faults strike before credentials are looked at."""
-    app = web.Application(middlewares=[faults, _worded])
+    app = web.Application(middlewares=[faults, worded])
     app.add_routes(world.auth.routes())
-    app.add_routes(DriveMethods(world).routes())
+    app.add_routes(routes_of(world, DriveMethods(world).table() | DocsMethods(world).table()))
     return app
-
-
-@web.middleware
-async def _worded(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Failures in Google's words."""
-    try:
-        return await handler(request)
-    except RefusedError as error:
-        return web.json_response(error_body(error.status, error.reason, str(error)), status=error.status)
-    except web.HTTPNotFound:
-        return web.json_response(error_body(404, "notFound", "Not Found"), status=404)
-    except Exception:
-        log.exception("the Google stand-in failed on %s", request.path)
-        return web.json_response(error_body(500, "internalError", "Internal Error"), status=500)
-
-
-def error_body(status: int, reason: str, message: str) -> JsonObject:
-    """How Google words a failure."""
-    one = {"domain": "global", "reason": reason, "message": message}
-    return {"error": {"code": status, "message": message, "errors": [one]}}
 
 
 class DriveMethods:
@@ -88,50 +37,24 @@ class DriveMethods:
         self._world = world
         self._state = world.state
 
-    def table(self) -> Mapping[str, Method]:
+    def table(self) -> dict[str, Method]:
         """Every method that answers, by its name in Google's description."""
         return {
-            "about.get": self.about,
-            "changes.getStartPageToken": self.start_page_token,
-            "changes.list": self.changes,
-            "changes.watch": self.watch_changes,
-            "channels.stop": self.stop_channel,
-            "comments.get": self.comment,
-            "comments.list": self.comments,
-            "files.get": self.file,
-            "files.list": self.files,
-            "files.watch": self.watch_file,
-            "replies.create": self.reply,
-            "replies.list": self.replies,
+            "drive.about.get": self.about,
+            "drive.changes.getStartPageToken": self.start_page_token,
+            "drive.changes.list": self.changes,
+            "drive.changes.watch": self.watch_changes,
+            "drive.channels.stop": self.stop_channel,
+            "drive.comments.create": self.create_comment,
+            "drive.comments.get": self.comment,
+            "drive.comments.list": self.comments,
+            "drive.files.create": self.create_file,
+            "drive.files.get": self.file,
+            "drive.files.list": self.files,
+            "drive.files.watch": self.watch_file,
+            "drive.replies.create": self.reply,
+            "drive.replies.list": self.replies,
         }
-
-    def routes(self) -> list[web.RouteDef]:
-        """Paths and verbs as the description has them; fixed ones before those with a name in them."""
-        told = {name: description()["methods"][f"drive.{name}"] for name in self.table()}
-        ordered = sorted(told, key=lambda name: told[name]["path"].count("{"))
-        return [
-            web.route(told[name]["httpMethod"], f"{PREFIX}/{told[name]['path']}", self._answer(name))
-            for name in ordered
-        ]
-
-    def _answer(self, name: str) -> Callable[[web.Request], Awaitable[web.Response]]:
-        method, response = self.table()[name], description()["methods"][f"drive.{name}"].get("response")
-
-        async def answer(request: web.Request) -> web.Response:
-            self._world.auth.check(request.headers.get("Authorization", ""))
-            parameters, body = {**request.query, **request.match_info}, await _body(request)
-            check(name, parameters, body)
-            fields = parameters.get("fields", "") or DEFAULT_FIELDS.get(name, "")
-            if not fields and name in FIELDS_REQUIRED:
-                raise RefusedError(400, "required", "The 'fields' parameter is required for this method.")
-            told = method(Call(parameters, body or {}, self._world.wire(str(request.url.origin()))))
-            if told is None:
-                return web.Response(status=204)
-            if not fields:
-                return web.json_response(told)
-            return web.json_response(partial(told, fields, response, description()["schemas"]))
-
-        return answer
 
     def about(self, call: Call) -> JsonObject:
         """Whose token it is."""
@@ -142,8 +65,8 @@ class DriveMethods:
         return call.wire.file(self._seen(call))
 
     def files(self, call: Call) -> JsonObject:
-        """Files by a query: `'<id>' in parents`, `mimeType`, `trashed`, joined by and / or."""
-        wanted = query(call.get("q"))
+        """Files by a query, of which `google_query` knows as much as we ask."""
+        wanted = query(call.get("q"), self._state.words)
         found = [
             each
             for each in self._state.files()
@@ -158,6 +81,30 @@ class DriveMethods:
             "incompleteSearch": False,
             **following,
         }
+
+    def create_file(self, call: Call) -> JsonObject:
+        """A new file; of a document the content is read from the Markdown that comes with it."""
+        told = call.body
+        parents: list[str] = told.get("parents") or []
+        drive_id = self._state.file(parents[0]).drive_id if parents else ""
+        if drive_id and not call.flag("supportsAllDrives"):
+            raise RefusedError(404, "notFound", f"File not found: {parents[0]}.")
+        file = self._state.create_file(
+            str(told.get("name") or "Untitled"),
+            mime_type=str(told.get("mimeType") or "text/plain"),
+            parents=parents,
+            properties=told.get("appProperties") or {},
+            body=body_of(call.media),
+        )
+        return call.wire.file(file)
+
+    def create_comment(self, call: Call) -> JsonObject:
+        """Comment as the account."""
+        file = self._state.file(call.get("fileId"))
+        content = str(call.body.get("content", ""))
+        comment = self._state.add_comment(file, self._state.account, content)
+        self._world.told(comment, None)
+        return call.wire.comment(comment)
 
     def comment(self, call: Call) -> JsonObject:
         """One comment; a deleted one is gone for those who do not ask for such."""
@@ -271,16 +218,6 @@ class DriveMethods:
         )
         self._world.hooks.sync(opened)
         return call.wire.channel(opened)
-
-
-async def _body(request: web.Request) -> Any:
-    text = await request.text()
-    if not text:
-        return None
-    try:
-        return json.loads(text)
-    except ValueError:
-        raise RefusedError(400, "parseError", "Parse Error") from None
 
 
 def _page(found: Sequence[Any], call: Call, default: int) -> tuple[Sequence[Any], JsonObject]:

@@ -12,6 +12,7 @@ from aiohttp.typedefs import Handler
 from pydantic import StringConstraints
 
 from services.sandbox.admin import AdminBody, delivery_json, parsed
+from services.sandbox.google_document import body_of, text_of
 from services.sandbox.google_domain import (
     CONTENT_CHARS_MAX,
     DOCUMENT,
@@ -25,6 +26,7 @@ from services.sandbox.google_wire import GoogleWire
 from services.sandbox.google_world import GoogleWorld
 from services.sandbox.webhooks import Letter
 
+DOCUMENT_CHARS_MAX = 500_000
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Id = Annotated[str, StringConstraints(pattern=r"^[\w-]{1,128}$")]
 OptionalId = Annotated[str, StringConstraints(pattern=r"^[\w-]{0,128}$")]
@@ -33,13 +35,24 @@ Text = Annotated[str, StringConstraints(max_length=CONTENT_CHARS_MAX)]
 
 
 class FileBody(AdminBody):
-    """A document, or with another `mime_type` a folder; `link_role`: what anybody with the link may do."""
+    """A document, or with another `mime_type` a folder; `link_role`: what anybody with the link may do.
+
+    `read_only`: the account may not change it.
+    """
 
     name: Name
     mime_type: str = DOCUMENT
     parent: OptionalId = ""
     drive_id: OptionalId = ""
     link_role: LinkRole = LinkRole.NONE
+    read_only: bool = False
+
+
+class DocumentBody(AdminBody):
+    """All that shall stand in a document, in Markdown."""
+
+    file_id: Id
+    text: Annotated[str, StringConstraints(max_length=DOCUMENT_CHARS_MAX)]
 
 
 class ActBody(AdminBody):
@@ -99,6 +112,8 @@ class GoogleAdminRoutes:
         """Paths below `/_sandbox/google-drive`."""
         return [
             web.post("/files", self.add_file),
+            web.put("/documents", self.write_document),
+            web.get("/documents/{file_id}", self.read_document),
             web.post("/comments", self.add_comment),
             web.post("/replies", self.add_reply),
             web.put("/comments", self.edit),
@@ -118,10 +133,30 @@ class GoogleAdminRoutes:
             parent=body.parent,
             drive_id=body.drive_id,
             link_role=body.link_role,
+            read_only=body.read_only,
         )
         wired = bool(self._world.hooks.events_url or self._state.channels())
         answer = {"id": file.id, "url": self._wire(request).link(file), "wired": wired}
         return web.json_response(answer, status=201)
+
+    async def write_document(self, request: web.Request) -> web.Response:
+        """204; as if a person had written it."""
+        body = await parsed(request, DocumentBody)
+        before, written = self._state.document(body.file_id), body_of(body.text)
+        written.revision = before.revision + 1
+        self._state.set_document(self._state.file(body.file_id), written)
+        return web.Response(status=204)
+
+    async def read_document(self, request: web.Request) -> web.Response:
+        """Its paragraphs in order, and the names of its ranges with the words they are on."""
+        body = self._state.document(request.match_info["file_id"])
+        ranges = [
+            {"name": each.name, "text": text_of(body.units[each.begin : each.end])} for each in body.ranges
+        ]
+        shown = [
+            {"text": words, "style": unit.style, "preset": unit.preset} for words, unit in body.paragraphs()
+        ]
+        return web.json_response({"paragraphs": shown, "ranges": ranges})
 
     async def add_comment(self, request: web.Request) -> web.Response:
         """201 with its id, link and deliveries."""

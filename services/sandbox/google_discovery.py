@@ -1,7 +1,8 @@
-"""Checks a request with Google's own description of its API.
+"""Checks a request with Google's own descriptions of its APIs.
 
-`google_discovery.json` is an excerpt of Google's discovery document, made by `scripts/google_discovery.py`:
-which parameters a method takes, of which type and within which limits, and which fields a body may have.
+`google_discovery.json` and `google_docs_discovery.json` are excerpts of Google's discovery documents, made by
+`scripts/google_discovery.py`: which parameters a method takes, of which type and within which limits, and
+which fields a body may have.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any, TypeAlias, cast
 from services.sandbox.google_domain import RefusedError
 
 Facts: TypeAlias = Mapping[str, Any]
-_FILE = Path(__file__).with_name("google_discovery.json")
+_FILES = {"drive": "google_discovery.json", "docs": "google_docs_discovery.json"}
 _TYPES: Mapping[str, type | tuple[type, ...]] = {
     "string": str,
     "boolean": bool,
@@ -27,14 +28,15 @@ _TYPES: Mapping[str, type | tuple[type, ...]] = {
 
 
 @cache
-def description() -> Facts:
-    """The excerpt."""
-    return json.loads(_FILE.read_text(encoding="utf-8"))
+def description(api: str) -> Facts:
+    """The excerpt of "drive" or "docs"."""
+    return json.loads(Path(__file__).with_name(_FILES[api]).read_text(encoding="utf-8"))
 
 
 def check(method: str, parameters: Mapping[str, str], body: object) -> None:
-    """Raise RefusedError unless Google's description lets this call be made."""
-    told: Facts = description()["methods"][f"drive.{method}"]
+    """Raise RefusedError unless Google's description lets this call be made, as of "drive.files.get"."""
+    known = description(method.partition(".")[0])
+    told: Facts = known["methods"][method]
     for name, value in parameters.items():
         if name not in told["parameters"]:
             raise RefusedError(400, "badRequest", f"Invalid JSON payload: unknown name {name!r}.")
@@ -45,7 +47,7 @@ def check(method: str, parameters: Mapping[str, str], body: object) -> None:
     if body is not None:
         if "request" not in told:
             raise RefusedError(400, "badRequest", "This method takes no body.")
-        _check_object(told["request"], body)
+        _check_object(known["schemas"], told["request"], body)
 
 
 def _check_parameter(name: str, facts: Facts, value: str) -> None:
@@ -62,17 +64,29 @@ def _check_parameter(name: str, facts: Facts, value: str) -> None:
         raise wrong
 
 
-def _check_object(schema: str, value: object) -> None:
+def _check_object(schemas: Facts, schema: str, value: object) -> None:
     if not isinstance(value, dict):
         raise RefusedError(400, "parseError", "The body is no JSON object.")
-    properties: Facts = description()["schemas"][schema]
+    properties: Facts = schemas[schema]
     for name, given in cast("dict[str, object]", value).items():
         facts = properties.get(name)
         if facts is None:
             raise RefusedError(400, "badRequest", f"Invalid JSON payload: unknown name {name!r} in {schema}.")
         if facts.get("readOnly"):
             raise RefusedError(403, "fieldNotWritable", f"{schema}.{name} is output only.")
-        if "$ref" in facts:
-            _check_object(facts["$ref"], given)
-        elif not isinstance(given, _TYPES[facts["type"]]):
-            raise RefusedError(400, "badRequest", f"Invalid value for {schema}.{name}.")
+        _check_value(schemas, f"{schema}.{name}", facts, given)
+
+
+def _check_value(schemas: Facts, place: str, facts: Facts, given: object) -> None:
+    """One value, and each within it."""
+    if "$ref" in facts:
+        _check_object(schemas, facts["$ref"], given)
+        return
+    if not isinstance(given, _TYPES[facts["type"]]) or given not in facts.get("enum", [given]):
+        raise RefusedError(400, "badRequest", f"Invalid value for {place}.")
+    if isinstance(given, list) and "items" in facts:
+        for each in cast("list[object]", given):
+            _check_value(schemas, place, facts["items"], each)
+    if isinstance(given, dict) and "additionalProperties" in facts:
+        for each in cast("dict[str, object]", given).values():
+            _check_value(schemas, place, facts["additionalProperties"], each)

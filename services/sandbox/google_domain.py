@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -56,7 +57,10 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file or folder. `drive_id` empty: it is in somebody's own drive."""
+    """A file or folder. `drive_id` empty: it is in somebody's own drive.
+
+    `properties` are of our own app. `read_only`: the account may see and comment it, and not change it.
+    """
 
     id: str
     name: str
@@ -65,6 +69,8 @@ class File:
     drive_id: str
     link_role: LinkRole
     created: datetime
+    properties: Mapping[str, str] = field(default_factory=dict[str, str])
+    read_only: bool = False
 
 
 @dataclass(slots=True)

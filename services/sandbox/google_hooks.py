@@ -7,7 +7,6 @@ comment and holds neither its words nor its author. Google tries a notification 
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
 from collections.abc import Callable
@@ -79,7 +78,7 @@ class GoogleHooks:
 
     async def _repeat(self, letter: Letter) -> None:
         for delay in self._settings.retry_delays_seconds:
-            await asyncio.sleep(delay)
+            await self._courier.pause(delay)
             again = await self._courier.deliver(self._signed(replace(letter, redelivery=True)))
             if not self._is_tried_again(letter, again):
                 return

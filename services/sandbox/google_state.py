@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
+from services.sandbox.google_document import Body
 from services.sandbox.google_domain import (
     CHANNEL_SECONDS,
     CONTENT_CHARS_MAX,
@@ -43,6 +44,7 @@ class GoogleState:
         self._last = datetime.fromtimestamp(0, clock().tzinfo)
         self._files: dict[str, File] = {}
         self._comments: dict[str, dict[str, Comment]] = {}
+        self._documents: dict[str, Body] = {}
         self._channels: dict[str, Channel] = {}
         self._used_channel_ids: set[str] = set()
         self._chars_left = CHARS_KEPT_MAX
@@ -62,20 +64,54 @@ class GoogleState:
         parent: str = "",
         drive_id: str = "",
         link_role: LinkRole = LinkRole.NONE,
+        read_only: bool = False,
     ) -> File:
         """A file or folder; the same name again gives the same one."""
         if parent:
             self.file(parent)
         found = self._files.get(file_id(name))
         if found is None:
-            if len(self._files) >= FILES_MAX:
-                raise RefusedError(403, "storageQuotaExceeded", "The sandbox is full.")
             parents = (parent,) if parent else ()
-            found = File(file_id(name), name, mime_type, parents, drive_id, link_role, self._now())
-            self._files[found.id] = found
-            self._comments[found.id] = {}
-            self.log.append((found, self._clock()))
+            now = self._now()
+            found = File(
+                file_id(name), name, mime_type, parents, drive_id, link_role, now, read_only=read_only
+            )
+            self._add(found, Body())
         return found
+
+    def create_file(
+        self,
+        name: str,
+        *,
+        mime_type: str,
+        parents: Sequence[str],
+        properties: Mapping[str, str],
+        body: Body,
+    ) -> File:
+        """A file by the account, in one folder at most; the same name again gives another one."""
+        if len(parents) > 1:
+            raise RefusedError(403, "multipleParentsNotSupported", "A file has one parent.")
+        drive_id = self.file(parents[0]).drive_id if parents else ""
+        new_id, now = f"1Made{secrets.token_urlsafe(20)}", self._now()
+        made = File(new_id, name, mime_type, tuple(parents), drive_id, LinkRole.NONE, now, dict(properties))
+        self._add(made, body)
+        return made
+
+    def document(self, file_id: str) -> Body:
+        """What is written in a document. Raises `RefusedError` for a file that is none."""
+        if self.file(file_id).mime_type != DOCUMENT:
+            raise RefusedError(400, "badRequest", "This operation is not supported for this document")
+        return self._documents[file_id]
+
+    def set_document(self, file: File, body: Body) -> None:
+        """Put other words in their place."""
+        self.document(file.id)
+        self._documents[file.id] = body
+        self.log.append((file, self._clock()))
+
+    def words(self, file: File) -> str:
+        """What a search of a file's text looks through."""
+        return self._documents[file.id].text() if file.mime_type == DOCUMENT else ""
 
     def file(self, file_id: str) -> File:
         """Raises `RefusedError`."""
@@ -177,6 +213,14 @@ class GoogleState:
         count = len(self._channels)
         self._channels.clear()
         return count
+
+    def _add(self, file: File, body: Body) -> None:
+        if len(self._files) >= FILES_MAX or len(self.log) >= CHANGES_MAX:
+            raise RefusedError(403, "storageQuotaExceeded", "The sandbox is full.")
+        self._files[file.id] = file
+        self._comments[file.id] = {}
+        self._documents[file.id] = body
+        self.log.append((file, self._clock()))
 
     def _kept(self, content: str) -> str:
         if len(self.log) >= CHANGES_MAX or len(content) > self._chars_left:

@@ -8,9 +8,10 @@ from aiohttp import web
 
 from services.sandbox.calls import Calls
 from services.sandbox.faults import Action, Faults, middleware
-from services.sandbox.google import build_google_app, error_body
+from services.sandbox.google import build_google_app
 from services.sandbox.google_admin import GoogleAdminRoutes, readable_errors
 from services.sandbox.google_hooks import VENDOR
+from services.sandbox.google_methods import error_body
 from services.sandbox.google_page import google_page
 from services.sandbox.google_world import GoogleWorld
 from services.sandbox.settings import GoogleSettings

@@ -41,6 +41,7 @@ class GoogleWire:
             "trashed": False,
         }
         shown |= {"parents": list(file.parents)} if file.parents else {}
+        shown |= {"appProperties": dict(file.properties)} if file.properties else {}
         if file.drive_id:
             return shown | {"driveId": file.drive_id}
         permissions: list[JsonObject] = [{"kind": "drive#permission", "type": "user", "role": "writer"}]

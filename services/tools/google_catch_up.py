@@ -30,8 +30,8 @@ LOG_PAGE_SIZE = 50
 FILES_AT_ONCE = 8
 LOG = "changes"
 NOT_READ = (400, 404)
-NOT_ALLOWED = frozenset({"insufficientFilePermissions", "forbidden", "notFound"})
-"""Reasons of a 403 that are about the file; others are about us, or unknown, and may pass."""
+ABOUT_US = frozenset({"", "authError", "domainPolicy", "insufficientPermissions", "insufficientScopes"})
+"""Reasons of a 403 that would be given for every file, or none: it may pass. Any other is about the file."""
 
 log = structlog.get_logger()
 
@@ -165,7 +165,7 @@ class GoogleDriveCatcher:
                     return FileActs([], None)
                 except VendorRefused as refused:
                     # Gone, closed to us, or of a kind that has no comments: nobody can ask anything there.
-                    if is_refusal(refused, 403) and refused.metadata[REASON_FIELD] not in NOT_ALLOWED:
+                    if is_refusal(refused, 403) and refused.metadata[REASON_FIELD] in ABOUT_US:
                         raise VendorUnavailable(str(refused), metadata=refused.metadata) from None
                     if not any(is_refusal(refused, status) for status in (*NOT_READ, 403)):
                         raise

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, cast
@@ -20,7 +20,9 @@ import aiohttp
 from pydantic import SecretStr
 
 from services.tools.bounded import bounded
+from services.tools.pace import Pace
 from services.tools.vendor_errors import SourceOff, VendorRateLimited, VendorRefused, VendorUnavailable
+from services.tools.vendor_limits import Use, docs_uses, drive_uses
 
 TIMEOUT_SECONDS = 15.0
 RATE_LIMIT_MAX = timedelta(hours=1)
@@ -36,6 +38,8 @@ _RATE_LIMITED = frozenset(
 _NOT_SET_UP = "accessNotConfigured"
 """The project behind our client has the API switched off, or not yet on: nothing about what was asked."""
 _SIGN_IN_LATER = frozenset({"internal_failure", "server_error", "temporarily_unavailable"})
+_OF_DOCS = "v1/documents"
+"""How the paths of the Docs API begin, which has an address of its own."""
 Json = Any
 
 
@@ -44,6 +48,7 @@ class GoogleAccount:
     """The account we are on Google, and the OAuth client that was let in to it."""
 
     api_url: str
+    docs_url: str
     token_url: str
     certs_url: str
     client_id: str
@@ -61,6 +66,16 @@ class GoogleAccount:
         missing = [name for name, value in needed.items() if not value]
         return f"not set: {', '.join(missing)}" if missing else ""
 
+    def url_of(self, path: str) -> str:
+        """Where a path of one of the APIs is, as in "drive/v3/files" or "v1/documents/…"."""
+        base = self.docs_url if path.startswith(_OF_DOCS) else self.api_url
+        return f"{base.rstrip('/')}/{path}"
+
+    def uses_of(self, method: str, path: str) -> Sequence[Use]:
+        """What a call takes from the account's limits."""
+        token = self.refresh_token.get_secret_value()
+        return docs_uses(self.docs_url, token, method) if path.startswith(_OF_DOCS) else drive_uses(token)
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -74,8 +89,11 @@ class Answer:
 class GoogleClient:
     """Calls Google. Raises SourceOff for an account that is not configured or took its consent back."""
 
-    def __init__(self, account: GoogleAccount, *, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+    def __init__(
+        self, account: GoogleAccount, *, pace: Pace | None = None, timeout_seconds: float = TIMEOUT_SECONDS
+    ) -> None:
         self.account = account
+        self._pace = pace or Pace()
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
         self._session: aiohttp.ClientSession | None = None
         self._token, self._token_until = "", 0.0
@@ -83,7 +101,7 @@ class GoogleClient:
         self._email = ""
 
     async def read(self, path: str, *, fields: str, **params: str | int) -> Json:
-        """Get what is at a path below the API's address, as in "drive/v3/files/…". `fields`: what of it."""
+        """Get what is at a path below an API's address, as in "drive/v3/files/…". `fields`: what of it."""
         return await self._call("GET", path, params={"fields": fields, **params})
 
     async def write(
@@ -91,8 +109,18 @@ class GoogleClient:
     ) -> Json:
         """Post something. After VendorUnavailable it may be done or not."""
         return await self._call(
-            "POST", path, params={**({"fields": fields} if fields else {}), **params}, body=body
+            "POST", path, params={**({"fields": fields} if fields else {}), **params}, json=body
         )
+
+    async def upload(
+        self, path: str, body: Mapping[str, object], content: str, content_type: str, *, fields: str
+    ) -> Json:
+        """Post something with a text, in one request. After VendorUnavailable it may be done or not."""
+        with aiohttp.MultipartWriter("related") as parts:
+            parts.append_json(body)
+            parts.append(content, {"Content-Type": content_type})
+        params = {"uploadType": "multipart", "fields": fields, "supportsAllDrives": "true"}
+        return await self._call("POST", f"upload/{path}", params=params, data=parts)
 
     async def email(self) -> str:
         """The account's own address, in small letters: asked once, because a token never changes hands."""
@@ -119,14 +147,20 @@ class GoogleClient:
         path: str,
         *,
         params: Mapping[str, str | int],
-        body: Mapping[str, object] | None = None,
+        **body: object,
     ) -> Json:
         if self.account.off_reason:
             raise SourceOff(f"Google is off: {self.account.off_reason}.")
+        async with self._pace.keeping("Google", self.account.uses_of(method, path)):
+            return await self._signed(method, path, params=params, **body)
+
+    async def _signed(
+        self, method: str, path: str, *, params: Mapping[str, str | int], **body: object
+    ) -> Json:
         token = await self._access_token()
         headers = {"Authorization": f"Bearer {token}"}
-        url = f"{self.account.api_url.rstrip('/')}/{path}"
-        answer = await self._send(method, url, params=params, json=body, headers=headers)
+        url = self.account.url_of(path)
+        answer = await self._send(method, url, params=params, headers=headers, **body)
         if answer.status == 401 and token == self._token:
             self._token = ""  # revoked or outlived: the next call asks for another
         if 200 <= answer.status < 300:
@@ -156,7 +190,8 @@ class GoogleClient:
         code = str(told.get("error", ""))[:100]
         if answer.status in (400, 401) and code not in _SIGN_IN_LATER:
             raise SourceOff(
-                f"Google does not let us in ({code}): GOOGLE_REFRESH_TOKEN needs the account's consent anew.",
+                f"Google does not let us in ({code}): the refresh token (GOOGLE_REFRESH_TOKEN, or the "
+                "vault's) needs the account's consent anew, see docs/google-drive.md.",
                 metadata={REASON_FIELD: code},
             )
         raise VendorUnavailable("Google's sign-in cannot be reached. Try again.")
@@ -196,10 +231,16 @@ def _refusal(answer: Answer) -> VendorUnavailable | VendorRefused | VendorRateLi
 
 
 def _reason(body: Json) -> str:
-    try:
-        return str(body["error"]["errors"][0]["reason"])[:100]
-    except (LookupError, TypeError):
+    """Google's code of a failure: Drive lists it among errors, Docs among details or as a status."""
+    error = body.get("error") if isinstance(body, dict) else None  # pyright: ignore[reportUnknownMemberType,reportUnknownVariableType]
+    if not isinstance(error, dict):
         return ""
+    told = cast("dict[str, Json]", error)
+    for listed in (told.get("errors"), told.get("details")):
+        for each in cast("list[Json]", listed) if isinstance(listed, list) else ():
+            if isinstance(each, dict) and "reason" in each:
+                return str(cast("Json", each)["reason"])[:100]
+    return str(told.get("status") or "")[:100]
 
 
 def _delay(headers: Mapping[str, str]) -> timedelta:

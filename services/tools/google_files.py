@@ -8,10 +8,12 @@ from dataclasses import dataclass
 
 import structlog
 
+from services.common.caller import caller_or_none
 from services.tools.google_client import GoogleClient, Json, is_refusal
 from services.tools.vendor_errors import VendorRefused
 
 FOLDER = "application/vnd.google-apps.folder"
+DOCUMENT = "application/vnd.google-apps.document"
 FILE_FIELDS = "id,name,mimeType,webViewLink,parents,driveId,permissions(type,role)"
 DEPTH_MAX = 15
 """Folders above a file that are looked at."""
@@ -48,16 +50,16 @@ class DriveFiles:
 
     def __init__(self, google: GoogleClient) -> None:
         self._google = google
-        self._known: dict[str, tuple[float, DriveFile]] = {}
+        self._known: dict[tuple[str, str], tuple[float, DriveFile]] = {}
 
     async def file(self, file_id: str) -> DriveFile:
         """One file."""
-        until, known = self._known.get(file_id, (0.0, None))
+        until, known = self._known.get(_key(file_id), (0.0, None))
         if known is not None and until > time.monotonic():
             return known
         path = f"drive/v3/files/{file_id}"
         told = await self._google.read(path, fields=FILE_FIELDS, supportsAllDrives="true")
-        return self._remember(told)
+        return self.remember(told)
 
     async def containers(self, file: DriveFile) -> list[str]:
         """The names a file may stand under on the allow-list, the closest first."""
@@ -74,6 +76,16 @@ class DriveFiles:
                     break  # the file is shared with us, what it lies in is not
                 raise
         return [*names, f"google-drive:drive/{file.drive_id}"] if file.drive_id else names
+
+    async def names(self, file: DriveFile) -> list[str]:
+        """As `containers`, and of a folder the name it has itself."""
+        own = [f"google-drive:folder/{file.id}"] if file.is_folder else []
+        return [*own, *await self.containers(file)]
+
+    async def search(self, query: str, page_token: str) -> tuple[list[DriveFile], str]:
+        """A page of the files a query finds wherever they lie, and the token of the next page."""
+        found, following = await self._page(query, page_token, corpora="allDrives")
+        return [await self.file(each) for each in found], following
 
     async def page_below(self, folder_id: str, page_token: str) -> tuple[list[str], str]:
         """Ids of a page of the files in a folder and the folders below it, and the token of the next page."""
@@ -111,9 +123,10 @@ class DriveFiles:
             **({"pageToken": page_token} if page_token else {}),
             **more,
         )
-        return [self._remember(each).id for each in told["files"]], str(told.get("nextPageToken") or "")
+        return [self.remember(each).id for each in told["files"]], str(told.get("nextPageToken") or "")
 
-    def _remember(self, told: Json) -> DriveFile:
+    def remember(self, told: Json) -> DriveFile:
+        """A file as Drive told it, with FILE_FIELDS."""
         file = DriveFile(
             id=told["id"],
             name=told.get("name") or "",
@@ -125,8 +138,14 @@ class DriveFiles:
         )
         if len(self._known) >= REMEMBERED_MAX:
             self._known.clear()
-        self._known[file.id] = (time.monotonic() + REMEMBERED_SECONDS, file)
+        self._known[_key(file.id)] = (time.monotonic() + REMEMBERED_SECONDS, file)
         return file
+
+
+def _key(file_id: str) -> tuple[str, str]:
+    """Each tenant sees Drive through an account of its own."""
+    caller = caller_or_none()
+    return (caller.tenant_id if caller else "", file_id)
 
 
 def _is_open(permissions: Json) -> bool | None:

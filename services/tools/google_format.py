@@ -24,6 +24,8 @@ _CODE = re.compile(r"(`[^`]+`)")
 _LINK = re.compile(r"!?\[([^\[\]]{1,1000})\]\(([^\s()<>]{1,2000})(?:[ \t]+\"[^\"]{0,500}\")?\)")
 _STRONG = re.compile(r"(\*{1,3}|~~)(?=\S)([^*~]+?)(?<=\S)\1")
 _UNDERLINED = re.compile(r"(?<!\w)(_{1,2})(?=\S)([^_]+?)(?<=\S)\1(?!\w)")
+_ADDRESS = re.compile(r"https?://[^\s<>()*~\0]*[^\s<>()*~\0_]")
+_KEPT = re.compile(r"\0([0-9]+)\0")
 _ADDRESSED = re.compile(r"([@+])(?=[\w.%+-]{1,64}@)")
 
 
@@ -92,13 +94,21 @@ def _inline(text: str) -> str:
 
 
 def _unmarked(text: str) -> str:
-    linked = _LINK.sub(_link, text)
-    return _UNDERLINED.sub(r"\2", _STRONG.sub(r"\2", linked))
+    """Addresses are set aside meanwhile: in …/__init__.py nothing is emphasis."""
+    addresses: list[str] = []
 
+    def kept(address: str) -> str:
+        addresses.append(address)
+        return f"\0{len(addresses) - 1}\0"
 
-def _link(found: re.Match[str]) -> str:
-    label, target = found.group(1), found.group(2)
-    return target if label == target else f"{label} ({target})"
+    def link(found: re.Match[str]) -> str:
+        label, target = found.group(1), found.group(2)
+        return kept(target) if label == target else f"{label} ({kept(target)})"
+
+    linked = _LINK.sub(link, text.replace("\0", ""))
+    named = _ADDRESS.sub(lambda found: kept(found[0]), linked)
+    unmarked = _UNDERLINED.sub(r"\2", _STRONG.sub(r"\2", named))
+    return _KEPT.sub(lambda found: addresses[int(found[1])], unmarked)
 
 
 def _tidied(text: str) -> str:

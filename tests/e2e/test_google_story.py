@@ -8,7 +8,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 from temporalio.client import Client
 
 from aucert.astra.v1 import repository_service_pb2
@@ -18,6 +20,7 @@ from services.cli.embedded import EmbeddedTemporal
 from services.cli.smoke import containers
 from services.common.drive_renewals import SCHEDULE_ID
 from services.sandbox.google_domain import file_id
+from tests.conftest import PostgresCluster
 from tests.e2e.story import PATIENCE_SECONDS, Story
 
 ASKED = "@atlas how is the cart built?"
@@ -50,6 +53,15 @@ class Document:
             file_id=self.id, public_base_url=self._told.stack.gateway_url
         )
         return (await self._told.clients.watches.RegisterDriveWatch(request)).drive_watch
+
+
+async def renewed(told: Story, temporal: EmbeddedTemporal) -> None:
+    """Have the schedule run until it has replaced a watch."""
+    client = await Client.connect(temporal.address)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not await told.rows("SELECT FROM drive_watches WHERE stopped_time IS NOT NULL"):
+            await client.get_schedule_handle(SCHEDULE_ID).trigger()
+            await asyncio.sleep(0.2)
 
 
 @pytest.fixture
@@ -101,13 +113,17 @@ async def test_a_command_has_the_comment_resolved_after_the_answer(google):
     assert thread["resolved"]
 
 
-async def test_comments_made_while_a_watch_was_dead_are_answered_after_its_renewal(google):
+async def test_comments_made_while_a_watch_was_dead_for_an_hour_are_answered_once_the_schedule_renews_it(
+    google, postgres: PostgresCluster, temporal: EmbeddedTemporal
+):
     async with google() as (told, document):
-        watch = await document.watch()
+        await document.watch()
         assert {"expired": 1} == await document.call("DELETE", "channels")
         lost = [await document.comment(deliver=False) for _ in range(2)]
-        renew = watch_pb.RenewDriveWatchRequest(channel_id=watch.channel_id)
-        await told.clients.watches.RenewDriveWatch(renew)
+        name = str(conninfo_to_dict(told.stack.operator_database_url)["dbname"])
+        async with await psycopg.AsyncConnection.connect(postgres.urls(name).owner) as owner:
+            await owner.execute("UPDATE drive_watches SET expiration_time = now() - interval '1 hour'")
+        await renewed(told, temporal)
         runs = await told.settled(events=2)
         threads = [await document.thread(each) for each in lost]
 
@@ -128,11 +144,7 @@ async def test_a_comment_nobody_told_of_is_answered_by_catch_up(google):
 async def test_the_schedule_replaces_a_watch_before_it_ends(google, temporal: EmbeddedTemporal):
     async with google(DRIVE_WATCH_LOOK_AHEAD_HOURS=ALMOST_A_DAY) as (told, document):
         old = await document.watch()
-        client = await Client.connect(temporal.address)
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while not await told.rows("SELECT FROM drive_watches WHERE stopped_time IS NOT NULL"):
-                await client.get_schedule_handle(SCHEDULE_ID).trigger()
-                await asyncio.sleep(0.2)
+        await renewed(told, temporal)
         rows = await told.rows("SELECT channel_id, stopped_time FROM drive_watches ORDER BY created_time")
         channels = (await document.call("GET", "channels"))["channels"]
 

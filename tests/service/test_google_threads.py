@@ -161,7 +161,7 @@ async def test_the_same_words_by_somebody_else_are_not_taken_for_ours(stage):
     assert 1 == len(await stage.posts())
 
 
-async def test_a_rate_limit_says_how_long_and_nothing_was_posted(stage):
+async def test_a_rate_limit_says_how_long_and_nothing_was_posted(stage, no_blocks):
     await stage.google.fault("replies", "rate_limit:7:403")
     refused = await refusal(stage.answer())
 
@@ -218,6 +218,32 @@ async def test_without_credentials_the_source_is_off(tmp_path):
         refused = await refusal(stage.scan())
 
     assert (grpc.StatusCode.FAILED_PRECONDITION, "SOURCE_OFF") == refused[:2]
+
+
+@pytest.mark.parametrize("fault", ["drop_after", "status_after:500"])
+async def test_a_notice_google_posted_and_denied_is_there_once(stage, fault):
+    await stage.google.fault("replies", fault, method="POST")
+    notice = pb.PostNoticeRequest(
+        task_run_id=RUN,
+        fence=1,
+        address=stage.address(),
+        kind=THREAD_POST_KIND_NOTICE_FAILED,
+        text="I gave up.",
+    )
+    posted = await stage.threads.PostNotice(notice, timeout=30)
+    (post,) = await stage.posts()
+
+    assert post["link"] == posted.url
+
+
+@pytest.mark.parametrize("fault", ["drop_after", "status_after:500"])
+async def test_a_comment_google_resolved_and_denied_is_resolved_once(stage, fault):
+    request = pb.ResolveThreadRequest(address=stage.address())
+    await stage.google.fault("replies", fault, method="POST")
+    assert "VENDOR_UNAVAILABLE" == (await refusal(stage.threads.ResolveThread(request)))[1]
+    assert (await stage.threads.ResolveThread(request)).resolved
+
+    assert ["resolve"] == [each["action"] for each in await stage.posts()]
 
 
 async def test_a_comment_is_resolved_once(stage):

@@ -14,6 +14,7 @@ import pytest
 from scripts import google_discovery
 from services.sandbox.google import DriveMethods
 from services.sandbox.google_discovery import description
+from services.sandbox.google_docs import DocsMethods
 from services.sandbox.google_world import GoogleWorld
 from services.sandbox.settings import GoogleSettings
 from tests.service.google_stage import ACCOUNT, CHANNEL_TOKEN, GoogleStage, google_stage
@@ -34,10 +35,11 @@ def channel(stage: GoogleStage, **more: str) -> dict[str, str]:
     return {"id": str(uuid.uuid4()), "type": "web_hook", "address": address, "token": CHANNEL_TOKEN, **more}
 
 
-def test_the_excerpt_is_what_googles_documents_make():
+@pytest.mark.parametrize(("name", "excerpt"), google_discovery.EXCERPTS.items())
+def test_an_excerpt_is_what_googles_document_makes(name, excerpt):
     folder = google_discovery.documents()
     assert folder is not None
-    assert google_discovery.EXCERPT.read_text() == google_discovery.made_from(folder)
+    assert excerpt.read_text() == google_discovery.made_from(folder, name)
 
 
 async def test_a_comment_is_listed_with_what_was_asked_for_and_nothing_else(stage):
@@ -310,8 +312,9 @@ async def test_a_fault_fails_in_googles_words_before_or_after_the_work(stage, ac
 
 
 def test_the_stand_in_answers_the_methods_of_the_excerpt_and_no_others():
-    answered = DriveMethods(GoogleWorld(GoogleSettings())).table()
-    assert set(description()["methods"]) == {f"drive.{name}" for name in answered}
+    world = GoogleWorld(GoogleSettings())
+    answered = DriveMethods(world).table() | DocsMethods(world).table()
+    assert set(answered) == {name for api in ("docs", "drive") for name in description(api)["methods"]}
 
 
 async def test_the_page_shows_a_document_and_takes_a_comment_and_a_reply_that_resolves(stage):

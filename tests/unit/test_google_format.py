@@ -20,6 +20,11 @@ from services.tools.google_format import BYTES_MAX, PARTS_MAX, parts, same, spli
         ("- one\n  * two", "• one\n  • two"),
         ("see [the code](https://x.example/a_b_c)", "see the code (https://x.example/a_b_c)"),
         ("[https://x.example](https://x.example)", "https://x.example"),
+        ("**[i](https://x.example/__init__.py)**", "i (https://x.example/__init__.py)"),
+        (
+            "_see https://x.example/_next_/1_ or *https://x.example/2*",
+            "see https://x.example/_next_/1 or https://x.example/2",
+        ),
         ("`a **b**` and ``", "`a **b**` and ``"),
         ("```python\nx = **y**\n# no title\n```\nend", "x = **y**\n# no title\nend"),
         ("| a | b |\n|---|---|\n| 1 | 2 |", "| a | b |\n| 1 | 2 |"),
