@@ -1,0 +1,1 @@
+"""Embeddings: which models make them, and how each is spoken to."""
