@@ -68,7 +68,13 @@ def addressed_agent(words: str, handles: Mapping[str, str]) -> str | None:
     command = re.match(rf"\s*/({names})(?=\s+\S)", words, re.IGNORECASE)
     mention = re.search(rf"(?<![\w@/.+-])@({names})(?:\[bot\])?(?![\w/@]|[-.]\w)", words, re.IGNORECASE)
     found = command or mention
-    return handles[found.group(1).lower()] if found else None
+    return _agent_called(found.group(1), handles) if found else None
+
+
+def _agent_called(said: str, handles: Mapping[str, str]) -> str | None:
+    """By the pattern's own idea of case: it takes a long s for an s, which `str.lower` does not."""
+    fits = (slug for name, slug in handles.items() if re.fullmatch(re.escape(name), said, re.IGNORECASE))
+    return next(fits, None)
 
 
 def command(words: str, handles: Mapping[str, str], *, spoken_to: bool = False) -> Command | None:
@@ -78,7 +84,7 @@ def command(words: str, handles: Mapping[str, str], *, spoken_to: bool = False) 
     """
     said = words.strip()
     names = "|".join(re.escape(name) for name in handles) or r"(?!)"
-    known = "|".join(Command)
+    known = f"(?ai:{'|'.join(Command)})"  # a: no letter beyond ASCII is the same but for its case
     alone = re.fullmatch(rf"[@/](?:{names})[,:]?\s+({known})[\s.!]*", said[:STOP_CHARS_MAX], re.IGNORECASE)
     if alone and len(said) <= STOP_CHARS_MAX:
         return Command(alone.group(1).lower())

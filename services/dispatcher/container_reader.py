@@ -15,7 +15,7 @@ from aucert.tools.v1.catch_up_service_pb2 import MissedDelivery, ScanContainerRe
 from services.common.errors import Unavailable
 from services.dispatcher import convert, metrics
 from services.dispatcher.cursor_store import CursorStore
-from services.dispatcher.domain import NewDelivery, OrderKey
+from services.dispatcher.domain import Missed, NewDelivery, OrderKey
 from services.dispatcher.inbox_store import InboxStore
 from services.dispatcher.thread_store import ThreadStore
 
@@ -77,13 +77,13 @@ class ContainerReader:
     async def _keep(self, tenant_id: str, source: str, missed: Sequence[MissedDelivery]) -> None:
         if not missed:
             return
-        now = datetime.now(UTC)
+        now, order_key = datetime.now(UTC), self._order_keys[source]
         deliveries = [
             NewDelivery(
                 source=source,
                 external_id=each.external_id,
-                order_key=self._order_keys[source](each.external_id, each.body),
-                headers={},
+                order_key=order_key(Missed(each.external_id, each.headers, each.body)),
+                headers=dict(each.headers),
                 body=each.body,
                 received_time=now,
             )

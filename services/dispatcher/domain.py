@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -19,8 +19,6 @@ TEXT_CHARS_MAX = 65_536
 """GitHub's own limit of a comment; nothing beyond it is read."""
 
 Json: TypeAlias = "Mapping[str, object]"
-OrderKey: TypeAlias = Callable[[str, bytes], str]
-"""The order key of a delivery that was read from its vendor, from its external id and body."""
 
 
 class SourceName(StrEnum):
@@ -72,7 +70,13 @@ class Command(StrEnum):
     @property
     def operation(self) -> str:
         """The operation of the run it starts."""
-        return OPERATION_RESOLVE if self is Command.RESOLVE else str(self)
+        match self:
+            case Command.RESOLVE:
+                return OPERATION_RESOLVE
+            case Command.FINALIZE | Command.GENERATE | Command.SYNTHESIZE:
+                return f"spec_{self}"
+            case Command.STATUS | Command.STOP:
+                return str(self)
 
 
 class IgnoredReason(StrEnum):
@@ -238,11 +242,66 @@ class NewDelivery:
 
 
 @dataclass(frozen=True, slots=True)
+class Missed:
+    """A delivery in a webhook's shape that was read from its vendor. Header names are lower-case."""
+
+    external_id: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+OrderKey: TypeAlias = Callable[[Missed], str]
+"""The order key of a delivery that was read from its vendor."""
+
+
+@dataclass(frozen=True, slots=True)
 class KeptDelivery:
     """A delivery in the inbox. `is_new` is false when it, or a repeat of it, was there before."""
 
     id: str
     is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryFilter:
+    """Which deliveries of the inbox are asked for; what is empty or None lets all through."""
+
+    source: str = ""
+    status: str = ""
+    received_after: datetime | None = None
+    received_before: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryState:
+    """How far a delivery in the inbox got. `next_attempt_time` None: it is over."""
+
+    id: str
+    source: str
+    external_id: str
+    order_key: str
+    position: int
+    status: str
+    outcome_reason: str
+    attempts: int
+    received_time: datetime
+    next_attempt_time: datetime | None
+    finished_time: datetime | None
+    thread_event_id: str
+    redelivered_by: str
+    redelivered_time: datetime | None
+    body_size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refusals:
+    """How many deliveries of a source were refused for a reason on a day of UTC."""
+
+    day: date
+    source: str
+    reason: str
+    count: int
+    last_time: datetime
 
 
 @dataclass(frozen=True, slots=True)

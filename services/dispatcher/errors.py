@@ -39,6 +39,30 @@ class RequestIdReused(Exists):
         )
 
 
+class DeliveryNotFound(NotFound):
+    """No such delivery in the caller's tenant."""
+
+    reason = "DELIVERY_NOT_FOUND"
+
+    def __init__(self, delivery_id: str) -> None:
+        super().__init__(
+            f"No delivery has the id {delivery_id} in this tenant; old ones are forgotten.",
+            metadata={"delivery_id": delivery_id},
+        )
+
+
+class DeliveryDone(Refused):
+    """There is nothing left of it to do."""
+
+    reason = "DELIVERY_DONE"
+
+    def __init__(self, delivery_id: str) -> None:
+        super().__init__(
+            "What this delivery told is on record with its runs. To ask again, say it again in the thread.",
+            metadata={"delivery_id": delivery_id},
+        )
+
+
 class DriveWatchNotFound(NotFound):
     """No watch of the tenant has this channel."""
 

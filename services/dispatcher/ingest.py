@@ -17,9 +17,9 @@ import structlog
 from aucert.dispatcher.v1.delivery_pb2 import Delivery, IngestResult
 from services.common.crashpoints import CrashPoint, reach
 from services.common.errors import from_rpc
-from services.dispatcher import metrics
 from services.dispatcher.domain import NewDelivery
 from services.dispatcher.inbox_store import InboxStore
+from services.dispatcher.refusals import RefusalCounts
 from services.dispatcher.relay import Relay
 from services.dispatcher.sources.source import Answered, Genuine, Refused, Source
 from services.dispatcher.tenants import Tenants
@@ -46,16 +46,19 @@ class Ingest:
         tenants: Tenants,
         relay: Relay,
         sources: Mapping[str, Source],
+        refusals: RefusalCounts,
     ) -> None:
         self._inbox = inbox
         self._tenants = tenants
         self._relay = relay
         self._sources = sources
+        self._refusals = refusals
 
     async def take(self, deliveries: Sequence[Delivery]) -> list[IngestResult]:
         """One verdict each, in order. Raises DatabaseUnavailable: then none may be taken for kept."""
-        verdicts = [await self._admit(each) for each in deliveries]
-        kept_ids = await self._keep([each for each in verdicts if isinstance(each, Admitted)])
+        with self._relay.making_way(len(deliveries)):
+            verdicts = [await self._admit(each) for each in deliveries]
+            kept_ids = await self._keep([each for each in verdicts if isinstance(each, Admitted)])
         return [
             _accepted(kept_ids[each.delivery.id]) if isinstance(each, Admitted) else each for each in verdicts
         ]
@@ -88,8 +91,8 @@ class Ingest:
             if tenant_id is not None:
                 return Admitted(tenant_id, verdict)
             verdict = Refused(HTTPStatus.NOT_FOUND, "TENANT_NOT_FOUND", "No tenant has this name.")
-        known = delivery.source in self._sources  # a label must not grow with what strangers send
-        metrics.REFUSED.labels(delivery.source if known else "unknown", verdict.reason).inc()
+        known = delivery.source in self._sources  # names must not grow with what strangers send
+        self._refusals.count(delivery.source if known else "unknown", verdict.reason)
         log.info("delivery_refused", source=delivery.source, reason=verdict.reason)
         return _problem(verdict)
 

@@ -37,6 +37,9 @@ from services.dispatcher.claims import Claims
 from services.dispatcher.classifier import Classifier
 from services.dispatcher.container_reader import ContainerReader
 from services.dispatcher.cursor_store import CursorStore
+from services.dispatcher.deliveries import Deliveries
+from services.dispatcher.delivery_log import DeliveryLogReader
+from services.dispatcher.delivery_store import DeliveryStore
 from services.dispatcher.domain import SourceName
 from services.dispatcher.drive_watch_servicer import DriveWatchServicer
 from services.dispatcher.drive_watch_store import DriveWatchStore
@@ -46,17 +49,20 @@ from services.dispatcher.handler import Handler
 from services.dispatcher.inbox_store import InboxStore
 from services.dispatcher.ingest import Ingest
 from services.dispatcher.lookups import Lookups
+from services.dispatcher.refusals import RefusalCounts, RefusalStore
 from services.dispatcher.registry import Registry
 from services.dispatcher.relay import Relay
+from services.dispatcher.retention import Retention
 from services.dispatcher.ringer import Ringer, TemporalRinger
 from services.dispatcher.rings import Rings
 from services.dispatcher.runs import Runs
 from services.dispatcher.servicer import DispatcherServicer
 from services.dispatcher.settings import DispatcherSettings
-from services.dispatcher.sources.table import CAUGHT_UP, sources
+from services.dispatcher.sources.table import CAUGHT_UP, LOGGED, sources
 from services.dispatcher.sweep import Sweep
 from services.dispatcher.tasks import Tasks
 from services.dispatcher.tenants import Tenants
+from services.dispatcher.thread_status import ThreadStatus
 from services.dispatcher.thread_store import ThreadStore
 
 log = structlog.get_logger()
@@ -84,7 +90,11 @@ async def running(
                 ThreadStore(service, relay_role),
                 CursorStore(service),
             ),
-            watch_store=DriveWatchStore(service, relay_role),
+            asked_stores=(
+                DriveWatchStore(service, relay_role),
+                DeliveryStore(service, relay_role),
+                RefusalStore(service, relay_role),
+            ),
             channels=(
                 astra,
                 _channel(stack, settings, settings.models_address),
@@ -96,6 +106,8 @@ async def running(
         await stack.enter_async_context(parts.relay.running())
         await stack.enter_async_context(_beside(parts.sweep.forever()))
         await stack.enter_async_context(_beside(parts.catch_up.forever()))
+        await stack.enter_async_context(_beside(parts.retention.forever()))
+        await stack.enter_async_context(_beside(parts.refusals.forever()))
         if ringer is None and parts.drive_is_on:
             renewed_every = settings.drive_renewal.interval
             await stack.enter_async_context(_beside(drive_schedule.ensured(temporal, renewed_every)))
@@ -132,6 +144,8 @@ class _Parts:
     relay: Relay
     sweep: Sweep
     catch_up: CatchUp
+    retention: Retention
+    refusals: RefusalCounts
     acknowledgements: Acknowledgements
 
 
@@ -139,12 +153,14 @@ def _build(
     settings: DispatcherSettings,
     *,
     stores: tuple[InboxStore, ThreadStore, CursorStore],
-    watch_store: DriveWatchStore,
+    asked_stores: tuple[DriveWatchStore, DeliveryStore, RefusalStore],
     channels: tuple[grpc.aio.Channel, grpc.aio.Channel, grpc.aio.Channel],
     ringer: Ringer,
 ) -> _Parts:
     """Put the parts together; `channels` lead to Astra, models and tools."""
-    (inbox, threads, _), (astra, models, tools) = stores, channels
+    (inbox, threads, cursors), (astra, models, tools) = stores, channels
+    watch_store, deliveries, refusal_store = asked_stores
+    refusals = RefusalCounts(refusal_store)
     task_runs, tenants = TaskRunServiceStub(astra), Tenants(PrincipalServiceStub(astra))
     registry = Registry(AgentServiceStub(astra), RepositoryServiceStub(astra), ModelServiceStub(models))
     vendors = ThreadServiceStub(tools)
@@ -152,13 +168,19 @@ def _build(
     runs = Runs(task_runs, BudgetServiceStub(astra), threads)
     google = DriveChangesServiceStub(tools)
     known = sources(settings, GoogleKeys(google))
-    reader = ContainerReader(CatchUpServiceStub(tools), stores, CAUGHT_UP)
+    catching_up = CatchUpServiceStub(tools)
+    reader = ContainerReader(catching_up, stores, CAUGHT_UP)
     states = [each.state for each in known.values()]
     handler = Handler(
         inbox=inbox,
         threads=threads,
         tenants=tenants,
-        classifier=Classifier(registry, known, Lookups(registry, threads, vendors, reader)),
+        classifier=Classifier(
+            registry,
+            known,
+            Lookups(registry, threads, vendors, reader),
+            ThreadStatus(threads, task_runs),
+        ),
         runs=runs,
         ringer=ringer,
         acknowledgements=acknowledgements,
@@ -183,22 +205,27 @@ def _build(
         watch_servicer=DriveWatchServicer(watches, watch_store),
         drive_is_on=drive.on,
         servicer=DispatcherServicer(
-            Ingest(inbox, tenants, relay, known),
+            Ingest(inbox, tenants, relay, known, refusals),
             Tasks(inbox=inbox, relay=relay, tenants=tenants, registry=registry, task_runs=task_runs),
             Claims(threads, runs),
             Rings(threads, ringer),
+            Deliveries(deliveries, refusal_store, relay.wake),
             sources=states,
         ),
         relay=relay,
         sweep=Sweep(threads, ringer, interval_seconds=settings.sweep_interval_seconds),
         catch_up=CatchUp(
             reader=reader,
+            logs=DeliveryLogReader(catching_up, cursors),
             registry=registry,
             tenants=tenants,
             names=[name for name in CAUGHT_UP if known[name].state.on],
+            logged=[name for name in LOGGED if known[name].state.on],
             wake=relay.wake,
             interval_seconds=settings.catch_up_interval_seconds,
         ),
+        retention=Retention(deliveries, refusal_store, settings.deliveries_kept),
+        refusals=refusals,
         acknowledgements=acknowledgements,
     )
 

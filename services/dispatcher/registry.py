@@ -91,10 +91,10 @@ class Registry:
         return response.repository.repository_id
 
     async def models(
-        self, operation: str, *, tags: Sequence[str] = (), alias: str = ""
+        self, operation: str, *, agent: str, tags: Sequence[str] = (), alias: str = ""
     ) -> tuple[ModelChoice, ...]:
-        """The models an operation, tags or an alias ask for. An unknown alias fails: MODEL_NOT_FOUND."""
+        """The models that operation, tags or alias ask an agent for. An unknown alias: MODEL_NOT_FOUND."""
         response = await self._models.ResolveModel(
-            ResolveModelRequest(operation=operation, tags=tags, model_alias=alias)
+            ResolveModelRequest(operation=operation, agent_slug=agent, tags=tags, model_alias=alias)
         )
         return tuple(ModelChoice(model.alias, model.label) for model in response.models)

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import structlog
 
@@ -24,6 +24,11 @@ from services.dispatcher.inbox_store import InboxStore
 CONCURRENCY_MAX = 16
 POLL_SECONDS = 1.0
 DRAIN_SECONDS = 5.0
+CROWD_MIN = 8
+CROWD_SECONDS = 0.05
+"""After so many webhooks in one call, more are expected for so long."""
+GIVE_WAY_STEPS_MAX = 10
+"""Times CROWD_SECONDS: however many webhooks come, the inbox moves on twice a second."""
 
 log = structlog.get_logger()
 
@@ -40,11 +45,26 @@ class Relay:
         self._asked_for = 0  # handled at once beside these, and not counted among them
         self._stopping = False
         self._alone = False  # a suspect waits for the others to end, or is under way
+        self._crowds = 0  # calls under way that each brought one
+        self._crowd_until = float("-inf")
         self._suspects_looked_for = float("-inf")
 
     def wake(self) -> None:
         """Say that something new may be due."""
         self._woken.set()
+
+    @contextmanager
+    def making_way(self, webhooks: int) -> Iterator[None]:
+        """While the block accepts so many webhooks, and for CROWD_SECONDS more, nothing is leased if they are
+        a crowd. Their senders wait for an answer and give up after seconds; what follows of them can wait."""
+        crowd = webhooks >= CROWD_MIN
+        self._crowds += crowd
+        try:
+            yield
+        finally:
+            self._crowds -= crowd
+            if crowd:
+                self._crowd_until = asyncio.get_running_loop().time() + CROWD_SECONDS
 
     async def handle_now(self, delivery_id: str) -> None:
         """Handle one delivery before returning, if it is its turn; otherwise the loop gets to it."""
@@ -79,6 +99,7 @@ class Relay:
 
     async def _forever(self) -> None:
         while not self._stopping:
+            await self._give_way()
             self._woken.clear()
             free = CONCURRENCY_MAX - len(self._under_way)
             leased = await self._lease(free)
@@ -87,6 +108,12 @@ class Relay:
             if free == 0 or len(leased) < free:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._woken.wait(), self._poll_seconds)
+
+    async def _give_way(self) -> None:
+        for _ in range(GIVE_WAY_STEPS_MAX):
+            if not self._crowds and asyncio.get_running_loop().time() >= self._crowd_until:
+                return
+            await asyncio.sleep(CROWD_SECONDS)
 
     async def _lease(self, limit: int) -> list[LeasedDelivery]:
         try:

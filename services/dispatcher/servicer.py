@@ -10,6 +10,7 @@ from aucert.dispatcher.v1.dispatcher_service_pb2_grpc import DispatcherServiceSe
 from services.common.caller import current_caller
 from services.dispatcher import convert
 from services.dispatcher.claims import Claims
+from services.dispatcher.deliveries import Deliveries
 from services.dispatcher.domain import SourceState
 from services.dispatcher.ingest import Ingest
 from services.dispatcher.rings import Rings
@@ -23,12 +24,20 @@ class DispatcherServicer(DispatcherServiceServicer):
     """The dispatcher's contract."""
 
     def __init__(
-        self, ingest: Ingest, tasks: Tasks, claims: Claims, rings: Rings, *, sources: Sequence[SourceState]
+        self,
+        ingest: Ingest,
+        tasks: Tasks,
+        claims: Claims,
+        rings: Rings,
+        deliveries: Deliveries,
+        *,
+        sources: Sequence[SourceState],
     ) -> None:
         self._ingest = ingest
         self._tasks = tasks
         self._claims = claims
         self._rings = rings
+        self._deliveries = deliveries
         self._sources = sources
 
     async def IngestWebhooks(
@@ -77,3 +86,29 @@ class DispatcherServicer(DispatcherServiceServicer):
             finished_event_id=request.finished_thread_event_id or None,
         )
         return pb.ClaimNextEventResponse(event=convert.claimed_event(event) if event else None)
+
+    async def ListDeliveries(
+        self, request: pb.ListDeliveriesRequest, context: Context
+    ) -> pb.ListDeliveriesResponse:
+        """A page of the inbox."""
+        del context
+        return await self._deliveries.list(current_caller(), request)
+
+    async def GetDelivery(self, request: pb.GetDeliveryRequest, context: Context) -> pb.GetDeliveryResponse:
+        """One delivery."""
+        del context
+        return await self._deliveries.get(current_caller(), request.delivery_id)
+
+    async def RedeliverWebhook(
+        self, request: pb.RedeliverWebhookRequest, context: Context
+    ) -> pb.RedeliverWebhookResponse:
+        """Have a delivery handled again."""
+        del context
+        return await self._deliveries.redeliver(current_caller(), request.delivery_id)
+
+    async def ListRefusals(
+        self, request: pb.ListRefusalsRequest, context: Context
+    ) -> pb.ListRefusalsResponse:
+        """What was refused."""
+        del context
+        return await self._deliveries.refusals(request.days)

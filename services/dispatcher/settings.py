@@ -9,6 +9,7 @@ from pydantic import Field, SecretStr, model_validator
 
 from services.common.settings import ServiceSettings
 from services.dispatcher.drive_renewal import Renewal
+from services.dispatcher.retention import Kept
 
 
 class DispatcherSettings(ServiceSettings):
@@ -54,6 +55,10 @@ class DispatcherSettings(ServiceSettings):
     """How long a relay may hold a delivery; one that crashed is replaced after it."""
     catch_up_interval_seconds: float = Field(300.0, alias="CATCH_UP_INTERVAL_SECONDS", gt=0)
     """How often sources are read for what their webhooks failed to tell."""
+    delivery_retention_days: float = Field(30.0, alias="DELIVERY_RETENTION_DAYS", ge=1, le=3650)
+    """How long deliveries are kept after they were handled or ignored."""
+    dead_delivery_retention_days: float = Field(90.0, alias="DEAD_DELIVERY_RETENTION_DAYS", ge=1, le=3650)
+    """How long dead deliveries are kept, and the counts of refusals."""
     sweep_interval_seconds: float = Field(60.0, alias="SWEEP_INTERVAL_SECONDS", gt=0)
     """How often threads that were left over are rung."""
 
@@ -68,4 +73,12 @@ class DispatcherSettings(ServiceSettings):
         return Renewal(
             timedelta(hours=self.drive_watch_renewal_hours),
             timedelta(hours=self.drive_watch_look_ahead_hours),
+        )
+
+    @property
+    def deliveries_kept(self) -> Kept:
+        """How long deliveries are kept once they are over."""
+        return Kept(
+            over=timedelta(days=self.delivery_retention_days),
+            dead=timedelta(days=self.dead_delivery_retention_days),
         )

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 from sqlalchemy import CheckConstraint, ForeignKey, Identity, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.common.tables import Base, Big, Bytes, Id, Json, Time
 
 _LIVE = text("status IN ('pending', 'leased')")
+_OVER = text("status IN ('done', 'ignored')")
 _NOW = text("now()")
 _LIVE_WATCH = text("stopped_time IS NULL")
 _UNFINISHED = text("finished_time IS NULL")
+_UNDISPATCHED = text("dispatched_time IS NULL")
 
 
 class WebhookDelivery(Base):
@@ -29,6 +33,8 @@ class WebhookDelivery(Base):
             postgresql_where=_LIVE,
         ),
         Index("webhook_deliveries_tenant_id_position_idx", "tenant_id", text("position DESC")),
+        Index("webhook_deliveries_over_idx", "finished_time", postgresql_where=_OVER),
+        Index("webhook_deliveries_dead_idx", "finished_time", postgresql_where=text("status = 'dead'")),
     )
 
     id: Mapped[Id] = mapped_column(primary_key=True)
@@ -48,6 +54,20 @@ class WebhookDelivery(Base):
     thread_event_id: Mapped[Id | None]
     received_time: Mapped[Time] = mapped_column(server_default=_NOW)
     finished_time: Mapped[Time | None]
+    redelivered_by: Mapped[str] = mapped_column(server_default=text("''"))
+    redelivered_time: Mapped[Time | None]
+
+
+class DeliveryRefusals(Base):
+    """How many deliveries were refused. No tenant: whose a refused delivery was is not known."""
+
+    __tablename__ = "delivery_refusals"
+
+    day: Mapped[date] = mapped_column(primary_key=True)
+    source: Mapped[str] = mapped_column(primary_key=True)
+    reason: Mapped[str] = mapped_column(primary_key=True)
+    refused_count: Mapped[Big]
+    last_refused_time: Mapped[Time]
 
 
 class Thread(Base):
@@ -77,6 +97,7 @@ class ThreadEvent(Base):
         CheckConstraint("kind IN ('message', 'stop', 'raise')", name="kind"),
         Index("thread_events_unfinished_by_thread_idx", "thread_id", "seq", postgresql_where=_UNFINISHED),
         Index("thread_events_unfinished_by_time_idx", "created_time", postgresql_where=_UNFINISHED),
+        Index("thread_events_undispatched_by_delivery_idx", "delivery_id", postgresql_where=_UNDISPATCHED),
     )
 
     id: Mapped[Id] = mapped_column(primary_key=True)

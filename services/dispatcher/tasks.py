@@ -81,7 +81,7 @@ class Tasks:
         operation = request.operation or OPERATION_DEFAULT
         await self._registry.require_agent(agent)
         repository_id = await self._registry.repository_id(request.repository) if request.repository else ""
-        model = (await self._registry.models(operation, alias=request.model))[0]
+        model = (await self._registry.models(operation, agent=agent, alias=request.model))[0]
         return Accepted(
             method=Method.CREATE_TASK,
             requester=_name(caller),

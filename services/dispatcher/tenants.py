@@ -5,13 +5,18 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from aucert.astra.v1.principal_service_pb2 import ResolveTenantRequest, ResolveTenantResponse
+from aucert.astra.v1.principal_service_pb2 import (
+    ListTenantsRequest,
+    ResolveTenantRequest,
+    ResolveTenantResponse,
+)
 
 if TYPE_CHECKING:
     from aucert.astra.v1.principal_service_pb2_grpc import PrincipalServiceAsyncStub
 
 REMEMBERED_SECONDS = 300.0
 REMEMBERED_MAX = 10_000
+TENANTS_PAGE, TENANTS_PAGES_MAX = 1_000, 100
 
 
 class Tenants:
@@ -32,6 +37,18 @@ class Tenants:
             _fresh(self._slugs, tenant_id)
             or (await self._ask(ResolveTenantRequest(tenant_id=tenant_id))).slug
         )
+
+    async def all(self) -> list[str]:
+        """The ids of all tenants, of at most TENANTS_PAGES_MAX pages."""
+        found: list[str] = []
+        request = ListTenantsRequest(page_size=TENANTS_PAGE)
+        for _ in range(TENANTS_PAGES_MAX):
+            page = await self._stub.ListTenants(request)
+            found += page.tenant_ids
+            request.page_token = page.next_page_token
+            if not page.next_page_token:
+                break
+        return found
 
     async def _ask(self, request: ResolveTenantRequest) -> ResolveTenantResponse:
         found = await self._stub.ResolveTenant(request)

@@ -35,7 +35,7 @@ class ThreadStore:
         """Give an event the next number of its thread; one that is on record comes back as it is.
 
         The lock on the thread's row makes the numbers follow each other in the order they become visible.
-        An event that was given up before its runs were on record is opened again.
+        An event that was given up before its runs were on record is opened again, as one of this delivery.
         """
         event_id = thread_event_id(tenant_id, event.key)
         async with self._service.tenant(tenant_id) as connection:
@@ -58,7 +58,7 @@ class ThreadStore:
                 await connection.send(
                     update(Row)
                     .where(Row.id == event_id, Row.dispatched_time.is_(None))
-                    .values(finished_time=None)
+                    .values(finished_time=None, delivery_id=delivery_id)
                 )
             return _event((await connection.execute(_events().where(Row.id == event_id))).one())
 
@@ -95,6 +95,12 @@ class ThreadStore:
         """The agent that was first called into a thread. None: nobody was."""
         async with self._service.tenant(tenant_id) as connection:
             asked = select(Thread.agent_slug).where(Thread.source == source, Thread.thread_key == thread_key)
+            return (await connection.execute(asked)).scalar_one_or_none()
+
+    async def id_of(self, tenant_id: str, source: str, thread_key: str) -> str | None:
+        """A thread's id. None: nothing was ever asked in it."""
+        async with self._service.tenant(tenant_id) as connection:
+            asked = select(Thread.id).where(Thread.source == source, Thread.thread_key == thread_key)
             return (await connection.execute(asked)).scalar_one_or_none()
 
     async def recent(self, tenant_id: str, source: str, *, limit: int) -> list[Json]:

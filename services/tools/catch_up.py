@@ -1,6 +1,6 @@
-"""What a vendor is to CatchUpService: somebody who can read its containers again.
+"""What a vendor is to CatchUpService: somebody who can read its containers again, or send again what it sent.
 
-A vendor is an entry in the map that `main.py` makes, by the source that begins a container's name.
+A vendor is an entry in the maps that `main.py` makes, by the source that begins a container's name.
 """
 
 from __future__ import annotations
@@ -8,7 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol, TypeAlias
 
-from aucert.tools.v1.catch_up_service_pb2 import ScanContainerRequest, ScanContainerResponse
+from aucert.tools.v1.catch_up_service_pb2 import (
+    RetryDeliveriesRequest,
+    RetryDeliveriesResponse,
+    ScanContainerRequest,
+    ScanContainerResponse,
+)
 
 
 class Catcher(Protocol):
@@ -19,4 +24,13 @@ class Catcher(Protocol):
         ...
 
 
+class DeliveryLog(Protocol):
+    """What a vendor's webhooks failed to bring. Raises the errors of `vendor_errors`."""
+
+    async def retry(self, request: RetryDeliveriesRequest) -> RetryDeliveriesResponse:
+        """Have it sent again, as far as that is due."""
+        ...
+
+
 Catchers: TypeAlias = Mapping[str, Catcher]
+DeliveryLogs: TypeAlias = Mapping[str, DeliveryLog]

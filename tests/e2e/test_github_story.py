@@ -32,6 +32,30 @@ async def test_a_comment_gets_one_labelled_answer_and_an_acknowledgement(story):
     ]
 
 
+async def test_a_review_thread_is_resolved_once_by_command_and_closed_with_a_summary_when_a_person_did(story):
+    async with story() as told:
+        review = {"kind": "review"}
+        asked = await told.comment("@atlas how is the cart built?", **review)
+        await told.settled()
+        await told.comment("/atlas resolve", **review, in_reply_to=asked["id"])
+        await told.settled(2)
+        other = await told.comment("@atlas is the cart tested?", **review)
+        await told.settled(3)
+        await told.admin("POST", "resolutions", {"repository": told.slug, "comment": other["id"]})
+        runs = await told.settled(4)
+        ours = "SELECT 1 FROM webhook_deliveries WHERE outcome_reason = 'SELF_AUTHORED'"
+        await told.until(f"{ours} HAVING count(*) = 5")  # four answers, and the thread that we resolved
+        comments = await told.thread()
+        events = await told.rows("SELECT operation, description FROM thread_events ORDER BY created_time")
+
+    assert ["success"] * 4 == [each["outcome"] for each in runs]
+    expected = ["answer", "resolve_comment", "answer", "resolve_comment"]
+    assert expected == [each["operation"] for each in events]
+    assert {asked["id"], other["id"]} == {each["id"] for each in comments if each["resolved"]}
+    assert 4 == len([each for each in comments if each["via_app"]])
+    assert "(you): [T0] The shop is small" in events[1]["description"], "it knows its earlier answer"
+
+
 async def test_the_queries_operators_rely_on_hold(story):
     async with story() as told:
         await told.comment("@atlas how is the cart built?")
@@ -125,6 +149,20 @@ async def redeliver(told: Story, delivery_id: int) -> dict:
             if again := [each for each in listed["deliveries"] if each["redelivery"]]:
                 return again[0]
             await asyncio.sleep(0.02)
+
+
+async def test_comments_whose_webhooks_were_lost_or_refused_are_answered_by_catch_up(story):
+    async with story(CATCH_UP_INTERVAL_SECONDS="0.5") as told:
+        await told.until(
+            "SELECT FROM source_cursors WHERE container = %s AND cursor <> ''", f"github:{told.slug}"
+        )
+        await told.comment("@atlas how is the cart built?", deliver=False)
+        await told.comment("@atlas why append here?", kind="review", path="src/cart.py", deliver=False)
+        runs = await told.settled(events=2)
+        posts = await told.posts()
+
+    assert ["success"] * 2 == [each["outcome"] for each in runs]
+    assert 2 == len(posts)
 
 
 async def test_the_model_writes_its_own_label_and_it_still_stands_once(story):

@@ -100,6 +100,7 @@ class World(
     acknowledged: list[int | str] = field(default_factory=list)
     fetched: list[thread_service_pb2.FetchThreadRequest] = field(default_factory=list)
     scanned: list[catch_up_service_pb2.ScanContainerRequest] = field(default_factory=list)
+    logs_read: list[catch_up_service_pb2.RetryDeliveriesRequest] = field(default_factory=list)
     missed: list[catch_up_service_pb2.ScanContainerResponse] = field(default_factory=list)
     readings: dict[str, list[catch_up_service_pb2.ScanContainerResponse]] = field(default_factory=dict)
     channels: dict[str, drive_changes_service_pb2.RegisterChannelRequest] = field(default_factory=dict)
@@ -130,6 +131,9 @@ class World(
                 return principal_service_pb2.ResolveTenantResponse(tenant_id=tenant_id, slug=slug)
         raise NotFound("No tenant has this name.", reason="TENANT_NOT_FOUND")
 
+    async def ListTenants(self, request, context):
+        return principal_service_pb2.ListTenantsResponse(tenant_ids=sorted(self.tenants.values()))
+
     async def ListAgents(self, request, context):
         self._may_fail("ListAgents")
         handles = [agent_pb2.Handle(source=source, name="atlas") for source in HANDLED]
@@ -155,6 +159,11 @@ class World(
         if self.readings.get(request.container):
             return self.readings[request.container].pop(0)
         return catch_up_service_pb2.ScanContainerResponse(next_cursor=request.cursor or "0")
+
+    async def RetryDeliveries(self, request, context):
+        self._may_fail("RetryDeliveries")
+        self.logs_read.append(request)
+        return catch_up_service_pb2.RetryDeliveriesResponse(next_cursor=f"{request.cursor}.", retried_count=1)
 
     async def RegisterChannel(self, request, context):
         self._may_fail("RegisterChannel")
@@ -222,6 +231,8 @@ class World(
     async def FetchThread(self, request, context):
         self._may_fail("FetchThread")
         self.fetched.append(request)
+        if request.address.HasField("github"):
+            return thread_service_pb2.FetchThreadResponse(address=request.address)
         plane = request.address.plane
         return self.talks[request.address.slack.item_ts or plane.comment_id or plane.work_item_id]
 

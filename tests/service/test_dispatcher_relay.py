@@ -349,8 +349,10 @@ async def test_a_service_that_is_away_costs_no_attempt(stage, soon, method):
 async def test_a_delivery_that_fails_by_itself_dies_and_its_thread_goes_on(stage, soon):
     stage.world.failing["CreateTaskRun"] = Invalid("This can never be a run.")
     (dead,) = await ingest(stage, webhook(payload(item_id=1), guid="poison"))
-
     row = await stage.settled(dead, "dead")
+    (again,) = await ingest(stage, webhook(payload(item_id=1), guid="poison-told-again"))
+    await stage.settled(again, "dead")
+
     assert (handling.ATTEMPTS_MAX, "FIELD_INVALID") == (row["attempts"], row["outcome_reason"])
     (event,) = await stage.rows("SELECT finished_time, dispatched_time FROM thread_events")
     assert event["finished_time"] is not None

@@ -9,9 +9,12 @@ EARLIER_BYTES_MAX = 18 * 1024
 EARLIER_EACH_CHARS_MAX = 4 * 1024
 
 
-def earlier(talk: Talk, item: Said) -> list[str]:
-    """The first message and as many of the last as fit, in a fence; nothing where nothing was said."""
-    before = [each for each in talk.messages if each.external_id != item.external_id]
+def earlier(talk: Talk, item: Said | None) -> list[str]:
+    """The first message and as many of the last as fit, in a fence; nothing where nothing was said.
+
+    `item` None: the event is about no message, so all of them were said before it.
+    """
+    before = [each for each in talk.messages if item is None or each.external_id != item.external_id]
     if not before:
         return []
     shown = fenced(_lines(before, talk), EARLIER_BYTES_MAX)

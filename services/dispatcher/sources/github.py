@@ -1,7 +1,8 @@
 """GitHub: which deliveries are genuine, whose turn they wait for, and which events they hold.
 
 A webhook tells all there is to know of an act, so only the agents and the registered repository are looked
-up. Everything outside `GitHubSource` is a function of values.
+up; where an agent was called into the thread before, what was said there since is fetched. Everything outside
+`GitHubSource` and `_talk` is a function of values.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from http import HTTPStatus
 
+import grpc
+
+from services.common.errors import Exhausted, Unavailable, from_rpc
 from services.dispatcher.addressing import addressed_agent, command, model_tags, own_words
 from services.dispatcher.domain import (
     MODELS_MAX,
@@ -30,6 +34,7 @@ from services.dispatcher.domain import (
     RegisteredRepository,
     SourceName,
     SourceState,
+    Talk,
     ThreadRef,
 )
 from services.dispatcher.lookups import Lookups
@@ -76,11 +81,17 @@ class GitHubApp:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What classification must know besides the act. `handles`: lower-case handle to agent slug."""
+    """What classification must know besides the act. `handles`: lower-case handle to agent slug.
+
+    `thread_agent`: the agent called into the act's thread. None: nobody was. `talk`: what was said there
+    before, where an agent was.
+    """
 
     app: GitHubApp
     handles: Mapping[str, str]
     repository: RegisteredRepository | None
+    thread_agent: str | None = None
+    talk: Talk | None = None
 
 
 class GitHubSource:
@@ -113,11 +124,33 @@ class GitHubSource:
             return act
         if unread := by_a_machine(act, self._app):  # each answer of ours comes back: nothing is asked for it
             return unread
-        handles, repository = await asyncio.gather(
-            lookups.handles(SourceName.GITHUB), lookups.repository_of(container(act))
+        handles, repository, thread_agent = await asyncio.gather(
+            lookups.handles(SourceName.GITHUB),
+            lookups.repository_of(container(act)),
+            lookups.agent_of(SourceName.GITHUB, act.thread_key),
         )
-        found = classify(act, Surroundings(self._app, handles, repository))
+        around = Surroundings(self._app, handles, repository, thread_agent)
+        found = classify(act, around)
+        if isinstance(found, Ignored):
+            return found
+        if thread_agent and found.event.kind is EventKind.MESSAGE:
+            found = classify(act, replace(around, talk=await _talk(act, lookups)))
         return found if isinstance(found, Ignored) else [found]
+
+
+async def _talk(act: Act, lookups: Lookups) -> Talk | None:
+    """What was said in the act's thread. None: it cannot be read; the act counts all the same.
+
+    Raises what Astra's services raise where that will pass.
+    """
+    if act.resolved:
+        return Talk(address={}, messages=act.said, left_out=0, people={})
+    try:
+        return await lookups.talk(_address(act), [])
+    except grpc.aio.AioRpcError as error:
+        if isinstance(from_rpc(error), Unavailable | Exhausted):
+            raise
+        return None
 
 
 def is_genuine(secret: str, headers: Mapping[str, str], body: bytes) -> bool:
@@ -161,7 +194,7 @@ def classify(act: Act, around: Surroundings) -> Found | Ignored:
     if unread := by_a_machine(act, around.app):
         return unread
     words = own_words(act.text)
-    agent = addressed_agent(words, around.handles)
+    agent = around.thread_agent if act.resolved else addressed_agent(words, around.handles)
     if agent is None:
         return Ignored(IgnoredReason.NOT_ADDRESSED)
     if around.repository is None:
@@ -169,8 +202,9 @@ def classify(act: Act, around: Surroundings) -> Found | Ignored:
     has_standing = act.author.standing in STANDING
     if not has_standing and not around.repository.open_to_all:
         return Ignored(IgnoredReason.AUTHOR_WITHOUT_STANDING)
+    asked = Command.RESOLVE if act.resolved else command(words, around.handles)
     return Found(
-        event=or_raise(_event(act, agent, around.repository, command(words, around.handles)), words),
+        event=or_raise(_event(act, agent, around.repository, asked, around.talk), words),
         tags=model_tags(words),
         models_max=MODELS_MAX if has_standing else MODELS_WITHOUT_STANDING_MAX,
     )
@@ -189,16 +223,18 @@ def _is_ours(act: Act, app: GitHubApp) -> bool:
     return by_app or by_login
 
 
-def _event(act: Act, agent: str, repository: RegisteredRepository, asked: Command | None) -> Event:
+def _event(
+    act: Act, agent: str, repository: RegisteredRepository, asked: Command | None, talk: Talk | None
+) -> Event:
     address = _address(act)
     return Event(
-        key=f"github:{act.kind}/{act.item_id}",
+        key=act.key,
         kind=EventKind.STOP if asked is Command.STOP else EventKind.MESSAGE,
         source=SourceName.GITHUB,
         agent_slug=agent,
         author=replace(act.author, trusted=act.author.standing in TRUSTED),
         text=act.text,
-        description=describe(act),
+        description=describe(act, talk, resolve=asked is Command.RESOLVE),
         address=address,
         thread=ThreadRef(
             source=SourceName.GITHUB,

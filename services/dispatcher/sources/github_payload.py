@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 from urllib.parse import parse_qs
 
-from services.dispatcher.domain import TEXT_CHARS_MAX, Author, Ignored, IgnoredReason
+from services.dispatcher.domain import TEXT_CHARS_MAX, Author, Ignored, IgnoredReason, Said
 
 Payload = Mapping[str, Any]
 EVENT_HEADER = "x-github-event"
 ID_MAX = 2**63 - 1
 NUMBER_MAX = 2**31 - 1
 """As the contract's ThreadAddress holds them."""
+COMMENTS_MAX = 200
+TIME_CHARS_MAX = 40
 _FORM = "application/x-www-form-urlencoded"
 
 
@@ -44,7 +46,10 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """Something a person wrote on GitHub."""
+    """Something a person wrote on GitHub, or that they resolved the thread of a review.
+
+    `resolved` is GitHub's time of that; empty: something was written. `said`: what is in that thread.
+    """
 
     kind: ItemKind
     item_id: int
@@ -64,6 +69,15 @@ class Act:
     opening_author: str
     review_comment_id: int = 0
     place: Place | None = None
+    resolved: str = ""
+    said: tuple[Said, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """The name of the act for good. A thread can be resolved, reopened and resolved again."""
+        if self.resolved:
+            return f"github:review_thread/{self.review_comment_id}/{self.resolved}"
+        return f"github:{self.kind}/{self.item_id}"
 
     @property
     def thread_key(self) -> str:
@@ -129,6 +143,39 @@ def _review_comment(payload: Payload) -> Act:
             line=_number(comment.get("line")) or _number(comment.get("original_line")),
             diff_hunk=_text(comment.get("diff_hunk")),
         ),
+    )
+
+
+def _review_resolved(payload: Payload) -> Act:
+    """Resolved by the sender; the event's item is the comment that opened the thread.
+
+    GitHub does not tell what the sender is to the repository, but lets only the pull request's author and
+    those who may write to the repository resolve a thread.
+    """
+    pull_request, sender = payload["pull_request"], payload["sender"]
+    comments = payload["thread"]["comments"]
+    top = comments[0]
+    by_author = _id(sender["id"]) == _number((pull_request.get("user") or {}).get("id"))
+    standing = pull_request.get("author_association") if by_author else "COLLABORATOR"
+    act = _review_comment({**payload, "comment": top})
+    return replace(
+        act,
+        text="",
+        author=Author(_text(sender["login"]), str(_id(sender["id"])), _text(standing)),
+        author_is_bot=sender.get("type") == "Bot",
+        app_id="",
+        resolved=_text(payload.get("updated_at"))[:TIME_CHARS_MAX] or "once",
+        said=tuple(map(_said, comments[:COMMENTS_MAX])),
+    )
+
+
+def _said(comment: Payload) -> Said:
+    return Said(
+        external_id=str(_id(comment["id"])),
+        author_id=_text((comment.get("user") or {}).get("login")) or "somebody",
+        ours=False,
+        text=_text(comment.get("body")),
+        url=_text(comment.get("html_url")),
     )
 
 
@@ -199,6 +246,7 @@ _READERS: dict[str, tuple[str, Callable[[Payload], Act]]] = {
     "issue_comment": ("created", _issue_comment),
     "pull_request": ("opened", _pull_request),
     "pull_request_review_comment": ("created", _review_comment),
+    "pull_request_review_thread": ("resolved", _review_resolved),
 }
 EVENTS = frozenset(_READERS)
 """The webhook events that are read; an App subscribes to these."""

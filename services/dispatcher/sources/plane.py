@@ -10,9 +10,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
+import time
 from collections.abc import Mapping
 from datetime import datetime
 
+from services.common.caller import caller_or_none
 from services.dispatcher.addressing import addressed_agent, command, model_tags, own_words
 from services.dispatcher.domain import (
     AGENT_DEFAULT,
@@ -49,6 +51,9 @@ PROJECTS_MAX = 50
 """Registered projects that a comment without one is looked for in."""
 PERSONS_MAX = 10
 """Of the author and agents' accounts, so many are asked about."""
+OUR_ID_SECONDS = 600.0
+"""How long we take an account for ours: a tenant may put another key in the vault."""
+OUR_IDS_MAX = 10_000
 _EVENT_ID = re.compile(r"[!-~]{1,200}")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _MENTIONED = re.compile(r'entity_identifier="([0-9a-f-]{36})"')
@@ -60,7 +65,7 @@ class PlaneSource:
     def __init__(self, secret: str) -> None:
         self.state = SourceState(SourceName.PLANE, "Plane", off_reason({"PLANE_WEBHOOK_SECRET": secret}))
         self._secret = secret
-        self._our_id = ""  # known once a work item was fetched
+        self._our_ids: dict[str, tuple[float, str]] = {}  # by tenant; known once a work item was fetched
 
     async def admit(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> Verdict:
         """Check the signature. Plane signs no time, so `now` says nothing."""
@@ -76,10 +81,11 @@ class PlaneSource:
         act = plane_payload.read(content.body)
         if isinstance(act, Ignored):
             return act
-        if act.author_id == self._our_id:  # each answer of ours comes back: nothing is asked for it
+        our_id = self._our_id()
+        if act.author_id == our_id:  # each answer of ours comes back: nothing is asked for it
             return Ignored(IgnoredReason.SELF_AUTHORED)
         handles = await lookups.handles(SourceName.PLANE)
-        if not may_ask(act, handles, self._our_id):
+        if not may_ask(act, handles, our_id):
             return Ignored(IgnoredReason.NOT_ADDRESSED)
         repository = await lookups.repository_of(container(act.project_id)) if act.project_id else None
         places = [] if act.project_id else await _places(lookups)
@@ -87,13 +93,29 @@ class PlaneSource:
             return Ignored(IgnoredReason.CONTAINER_NOT_REGISTERED)
         persons = [act.author_id, *filter(_UUID.fullmatch, handles)][:PERSONS_MAX]
         talk = await lookups.talk(address(act), persons, places)
-        self._our_id = next((key for key, person in talk.people.items() if person.ours), self._our_id)
+        self._remember(next((key for key, person in talk.people.items() if person.ours), ""))
         if places and (project_id := project_of(talk)):
             repository = await lookups.repository_of(container(project_id))
         if repository is None:
             return Ignored(IgnoredReason.CONTAINER_NOT_REGISTERED)
         found = classify(act, handles, repository, talk)
         return found if isinstance(found, Ignored) else [found]
+
+    def _our_id(self) -> str:
+        """The account the tenant's agents write as. Empty: not known."""
+        until, known = self._our_ids.get(_tenant_id(), (0.0, ""))
+        return known if until > time.monotonic() else ""
+
+    def _remember(self, our_id: str) -> None:
+        if len(self._our_ids) >= OUR_IDS_MAX:
+            self._our_ids.clear()
+        if our_id:
+            self._our_ids[_tenant_id()] = (time.monotonic() + OUR_ID_SECONDS, our_id)
+
+
+def _tenant_id() -> str:
+    caller = caller_or_none()
+    return caller.tenant_id if caller else ""
 
 
 async def _places(lookups: Lookups) -> list[str]:
@@ -165,7 +187,7 @@ def classify(
     """
     author = author_of(act, talk)
     item = next((each for each in talk.messages if each.external_id == act.item_id), None)
-    if author.ours or (item and item.ours):
+    if author.ours or (item and item.ours) or act.author_id in handles:  # an agent's account is a member's
         return Ignored(IgnoredReason.SELF_AUTHORED)
     if author.is_bot:
         return Ignored(IgnoredReason.BOT_AUTHORED)

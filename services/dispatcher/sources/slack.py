@@ -84,7 +84,7 @@ class SlackSource:
         if not _EVENT_ID.fullmatch(external_id):
             return Refused(HTTPStatus.BAD_REQUEST, "DELIVERY_ID_MISSING", "event_id is missing or odd.")
         kept = {name: value for name, value in headers.items() if name in KEPT_HEADERS}
-        return Genuine(external_id, order_key(external_id, body), kept)
+        return Genuine(external_id, _order_key(external_id, slack_payload.read_envelope(payload)), kept)
 
     async def find(self, content: Content, lookups: Lookups) -> list[Found] | Ignored:
         """At most one event: Slack tells of one act at a time."""
@@ -150,7 +150,10 @@ def is_fresh(headers: Mapping[str, str], now: datetime) -> bool:
 
 def order_key(external_id: str, body: bytes) -> str:
     """The thread a delivery belongs to; its own id where it tells of none, so that it waits for nobody."""
-    act = slack_payload.read(body)
+    return _order_key(external_id, slack_payload.read(body))
+
+
+def _order_key(external_id: str, act: Act | Ignored) -> str:
     return f"delivery/{external_id}" if isinstance(act, Ignored) else f"slack/{act.thread_key}"
 
 

@@ -72,7 +72,11 @@ def envelope(body: bytes) -> Payload:
 
 def read(body: bytes) -> Act | Ignored:
     """What a person did, or why the delivery is nothing to look at."""
-    payload = envelope(body)
+    return read_envelope(envelope(body))
+
+
+def read_envelope(payload: Payload) -> Act | Ignored:
+    """As `read`, of a payload that was taken apart already."""
     if payload.get("type") == RATE_LIMITED:
         return Ignored(IgnoredReason.VENDOR_DROPS_DELIVERIES)
     if payload.get("type") != EVENT:

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from services.dispatcher.domain import OrderKey, SourceName
 from services.dispatcher.google_keys import GoogleKeys
 from services.dispatcher.settings import DispatcherSettings
-from services.dispatcher.sources import google_drive, plane, slack
+from services.dispatcher.sources import github, google_drive, plane, slack
 from services.dispatcher.sources.github import GitHubApp, GitHubSource
 from services.dispatcher.sources.google_drive import GoogleDriveSource
 from services.dispatcher.sources.google_events import GoogleEventsSource
@@ -18,12 +18,15 @@ from services.dispatcher.sources.source import Source
 
 CAUGHT_UP: Mapping[str, OrderKey] = MappingProxyType(
     {
-        SourceName.SLACK: slack.order_key,
-        SourceName.GOOGLE_DRIVE: google_drive.order_key,
-        SourceName.PLANE: plane.order_key,
+        SourceName.GITHUB: lambda missed: github.order_key(missed.headers, missed.body),
+        SourceName.SLACK: lambda missed: slack.order_key(missed.external_id, missed.body),
+        SourceName.GOOGLE_DRIVE: lambda missed: google_drive.order_key(missed.external_id, missed.body),
+        SourceName.PLANE: lambda missed: plane.order_key(missed.external_id, missed.body),
     }
 )
 """The sources whose containers are read for what webhooks failed to tell."""
+LOGGED = (SourceName.GITHUB,)
+"""The sources that keep a log of their deliveries and can be asked to send one again."""
 
 
 def sources(settings: DispatcherSettings, google_keys: GoogleKeys) -> Mapping[str, Source]:
