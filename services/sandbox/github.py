@@ -1,4 +1,4 @@
-"""GitHub's REST API, as much of it as we call: the tables of routes in `build_github_app` are all of it.
+"""GitHub's API, as much of it as we call: the tables of routes in `build_github_app` are all of it.
 
 Handlers find, act and answer. Errors, headers and credentials are `github_http`'s, the shape of every
 answer `github_wire`'s and `github_wire_threads`'.
@@ -19,6 +19,8 @@ from services.sandbox.github_domain import (
     Thread,
 )
 from services.sandbox.github_git_routes import GithubGitRoutes
+from services.sandbox.github_graphql import GithubGraphqlRoutes
+from services.sandbox.github_history_routes import GithubHistoryRoutes
 from services.sandbox.github_http import (
     authenticate,
     comment_body,
@@ -37,7 +39,16 @@ from services.sandbox.github_world import GithubWorld
 def build_github_app(world: GithubWorld, faults: Middleware) -> web.Application:
     """To be mounted under `API_PREFIX`. Faults strike before credentials are looked at."""
     app = web.Application(middlewares=[manners(world.limit), faults, authenticate(world.auth)])
-    for routes in (GithubAppRoutes, GithubRoutes, GithubGitRoutes, GithubWorkRoutes, GithubSearchRoutes):
+    tables = (
+        GithubAppRoutes,
+        GithubHistoryRoutes,
+        GithubRoutes,
+        GithubGitRoutes,
+        GithubGraphqlRoutes,
+        GithubWorkRoutes,
+        GithubSearchRoutes,
+    )
+    for routes in tables:
         app.add_routes(routes(world).table())
     return app
 

@@ -96,6 +96,15 @@ class CommentBody(PostBody):
     line: int = Field(default=1, ge=1, le=1_000_000)
 
 
+class ResolutionBody(AdminBody):
+    """A person resolves the review thread that a comment opened."""
+
+    repository: RepositoryName
+    comment: int
+    author: Login = "octocat"
+    deliver: bool = True
+
+
 class WebhookBody(AdminBody):
     """Empty: nothing is delivered."""
 
@@ -128,6 +137,7 @@ class GithubAdminRoutes:
             web.post("/issues", self.add_issue),
             web.post("/pulls", self.add_pull_request),
             web.post("/comments", self.add_comment),
+            web.post("/resolutions", self.resolve),
             web.get("/threads/{owner}/{repo}/{number:[0-9]{1,9}}", self.read_thread),
             web.post("/ping", self.ping),
             web.put("/webhook", self.set_webhook),
@@ -195,6 +205,15 @@ class GithubAdminRoutes:
         top = self._state.comment(body.repository, body.in_reply_to, CommentKind.REVIEW)
         return self._state.reply_to_review(top, body.body, by)
 
+    async def resolve(self, request: web.Request) -> web.Response:
+        """201 with the delivery; a thread that is resolved already sends none."""
+        body = await parsed(request, ResolutionBody)
+        top = self._state.comment(body.repository, body.comment, CommentKind.REVIEW)
+        if not self._state.resolve_review(top):
+            return web.json_response({"delivery": None}, status=201)
+        letter = self._world.review_letter(top, Account(body.author), request)
+        return web.json_response({"delivery": await self._delivered(letter, body)}, status=201)
+
     async def read_thread(self, request: web.Request) -> web.Response:
         """A thread with its comments of both kinds and their reactions, oldest first."""
         path = request.match_info
@@ -237,7 +256,7 @@ class GithubAdminRoutes:
         answer = {"number": thread.number, "id": thread.id, "html_url": page, "delivery": delivery}
         return web.json_response(answer, status=201)
 
-    async def _delivered(self, letter: Letter, body: PostBody) -> dict[str, object] | None:
+    async def _delivered(self, letter: Letter, body: PostBody | ResolutionBody) -> dict[str, object] | None:
         """How the delivery went; None if there was none."""
         delivery = await self._world.send(letter) if body.deliver else None
         return delivery and delivery_json(delivery)
@@ -257,6 +276,7 @@ class GithubAdminRoutes:
             "path": place and place.path,
             "line": place and place.line,
             "in_reply_to": (place and place.top_id) or None,
+            "resolved": self._state.is_resolved(comment),
             "reactions": self._reactions(comment.id),
         }
 

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from services.sandbox.github_domain import Account, AccountType, Comment, Repository, Thread
 from services.sandbox.github_state import GithubState
-from services.sandbox.github_wire import GithubWire, JsonObject, moment
+from services.sandbox.github_wire import GithubWire, JsonObject, moment, node_id
 from services.sandbox.github_wire_threads import GithubThreadWire
 from services.sandbox.settings import GithubSettings
 from services.sandbox.webhooks import Delivery, Letter
@@ -70,6 +70,24 @@ class GithubHooks:
             subject=payload,
             repository=thread.repository,
             sender=comment.by.account,
+            wire=wire,
+        )
+
+    def review_resolved(self, top: Comment, by: Account, wire: GithubWire) -> Letter:
+        """`pull_request_review_thread`, resolved: it brings the comments of the thread."""
+        threads, thread = GithubThreadWire(wire, self._state), top.thread
+        comments = self._state.review_comments(top)
+        payload: JsonObject = {
+            "pull_request": threads.simple_pull_request(thread),
+            "thread": {"node_id": node_id("PRRT", top.id), "comments": [*map(threads.comment, comments)]},
+            "updated_at": moment(self._state.resolved_at(top)),
+        }
+        return self._letter(
+            "pull_request_review_thread",
+            "resolved",
+            subject=payload,
+            repository=thread.repository,
+            sender=by,
             wire=wire,
         )
 

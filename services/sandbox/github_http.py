@@ -93,6 +93,8 @@ async def _caught(request: web.Request, handler: Handler) -> web.StreamResponse:
         return _error(GithubError(404, "Not Found"))
     except web.HTTPException as error:
         return _error(GithubError(error.status, error.reason))
+    except ConnectionError:  # the caller hung up: there is nobody to tell
+        raise
     except Exception:
         log.exception("the GitHub stand-in failed on %s %s", request.method, request.path)
         return _error(GithubError(500, "Server Error"))

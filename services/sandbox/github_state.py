@@ -54,6 +54,7 @@ class GithubState:
         self._changed: dict[int, datetime] = {}
         self._comments: dict[int, list[Comment]] = {}
         self._by_id: dict[int, Comment] = {}
+        self._resolved: dict[int, datetime] = {}
         self._reactions: dict[int, list[Reaction]] = {}
         self._reactions_held = 0
         self._chars_left = CHARS_KEPT_MAX
@@ -145,6 +146,30 @@ class GithubState:
         at = top.place
         place = Place(at.path, at.line, at.diff_hunk, at.commit_id, next(self._ids), top_id=top.id)
         return self._add_comment(top.thread, body, by, place)
+
+    def review_tops(self) -> list[Comment]:
+        """The comments that opened the review threads of all pull requests."""
+        return [each for each in self._by_id.values() if each.place and not each.place.top_id]
+
+    def resolve_review(self, top: Comment) -> bool:
+        """Resolve the thread that a review comment opened. False: it is resolved already."""
+        if self.is_resolved(top):
+            return False
+        self._resolved[top.id] = self._clock()
+        return True
+
+    def review_comments(self, top: Comment) -> list[Comment]:
+        """A review thread's comments, oldest first."""
+        comments = self.comments(top.thread, CommentKind.REVIEW)
+        return [each for each in comments if each.place and top.id in (each.id, each.place.top_id)]
+
+    def is_resolved(self, top: Comment) -> bool:
+        """Whether the thread that a review comment opened is resolved."""
+        return top.id in self._resolved
+
+    def resolved_at(self, top: Comment) -> datetime:
+        """When the thread that a review comment opened was resolved, as it is."""
+        return self._resolved[top.id]
 
     def react(self, subject_id: int, author: Account, content: ReactionContent) -> tuple[Reaction, bool]:
         """The reaction to a thread or comment, and whether it is new: the same account has each one once."""

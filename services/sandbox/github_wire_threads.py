@@ -12,6 +12,7 @@ from services.sandbox.github_domain import (
     Comment,
     CommentKind,
     Commits,
+    NoSuchThingError,
     Place,
     Reaction,
     ReactionContent,
@@ -21,6 +22,24 @@ from services.sandbox.github_domain import (
 )
 from services.sandbox.github_state import GithubState
 from services.sandbox.github_wire import GithubWire, JsonObject, moment, node_id
+
+_WHOLE_ONLY = frozenset(
+    {
+        "merged",
+        "mergeable",
+        "rebaseable",
+        "mergeable_state",
+        "merged_by",
+        "comments",
+        "review_comments",
+        "maintainer_can_modify",
+        "commits",
+        "additions",
+        "deletions",
+        "changed_files",
+    }
+)
+"""What GitHub tells of a pull request only where it is asked for or an event is about it."""
 
 
 class GithubThreadWire:
@@ -93,6 +112,13 @@ class GithubThreadWire:
             "deletions": 0,
             "changed_files": 1,
         }
+
+    def simple_pull_request(self, thread: Thread) -> JsonObject:
+        """A `simple-pull-request`: a pull request without its counts and without what a merge would do."""
+        if thread.commits is None:
+            raise NoSuchThingError(f"{thread.repository.full_name}#{thread.number} is an issue")
+        whole = self.pull_request(thread, thread.commits)
+        return {name: value for name, value in whole.items() if name not in _WHOLE_ONLY}
 
     def comment(self, comment: Comment) -> JsonObject:
         """An `issue-comment` or a `pull-request-review-comment`."""

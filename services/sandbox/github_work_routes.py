@@ -40,7 +40,7 @@ class GithubWorkRoutes(GithubPaths):
         ]
 
     async def list_issues(self, request: web.Request) -> web.Response:
-        """List repository issues, pull requests among them: `state`, `since`, newest first."""
+        """List repository issues, pull requests among them: `state`, `since`, `sort`, `direction`."""
         repository = self._repository(request)
         need(request, "read", "issues")
         threads = [each for each in self._state.threads() if each.repository.id == repository.id]
@@ -49,7 +49,12 @@ class GithubWorkRoutes(GithubPaths):
         if since := request.query.get("since"):
             after = instant(since)
             threads = [each for each in threads if self._state.updated_at(each) >= after]
-        return paged(request, threads[::-1], self._world.threads_wire(request).issue)
+        by_change = request.query.get("sort") == "updated"
+        threads.sort(
+            key=lambda each: (self._state.updated_at(each) if by_change else each.created_at, each.id),
+            reverse=request.query.get("direction") != "asc",
+        )
+        return paged(request, threads, self._world.threads_wire(request).issue)
 
     async def create_issue(self, request: web.Request) -> web.Response:
         """Create an issue, as the App's bot; the App is told of it."""

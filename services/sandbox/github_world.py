@@ -60,3 +60,7 @@ class GithubWorld:
     def comment_letter(self, comment: Comment, request: web.Request) -> Letter:
         """The webhook that tells of a comment."""
         return self.hooks.comment_created(comment, self.wire(request))
+
+    def review_letter(self, top: Comment, by: Account, request: web.Request) -> Letter:
+        """The webhook that tells that somebody resolved a review thread."""
+        return self.hooks.review_resolved(top, by, self.wire(request))

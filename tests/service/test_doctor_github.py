@@ -227,7 +227,7 @@ async def test_permissions_the_owner_has_not_accepted_are_told_of_the_installati
 
 async def test_a_missing_event_is_named(examine: Examine):
     findings = await examine(events=("issues", "issue_comment", "pull_request"))
-    assert ("wrong", "not subscribed to pull_request_review_comment") == (
+    assert ("wrong", "not subscribed to pull_request_review_comment, pull_request_review_thread") == (
         findings["events"].verdict,
         findings["events"].detail,
     )

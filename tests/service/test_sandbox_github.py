@@ -23,7 +23,13 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from githubkit import AppAuthStrategy, AppInstallationAuthStrategy, GitHub
 from githubkit.auth import BaseAuthStrategy
 from githubkit.cache import MemCacheStrategy
-from githubkit.exception import RequestError, RequestFailed, RequestTimeout, SecondaryRateLimitExceeded
+from githubkit.exception import (
+    GraphQLFailed,
+    RequestError,
+    RequestFailed,
+    RequestTimeout,
+    SecondaryRateLimitExceeded,
+)
 from githubkit.utils import UNSET, Unset
 from githubkit.webhooks import parse
 from githubkit_schemas.latest import models  # pyright: ignore[reportMissingTypeStubs]
@@ -34,6 +40,7 @@ from services.sandbox.github_domain import Account, Association, Byline, Comment
 from services.sandbox.github_state import GithubState
 from services.sandbox.server import SandboxServer
 from services.sandbox.settings import GithubSettings, SandboxSettings
+from services.tools.github_reviews import RESOLVE, THREADS
 
 pytestmark = pytest.mark.asyncio
 
@@ -408,6 +415,41 @@ async def test_since_leaves_out_older_comments(stage: Stage) -> None:
     assert future.parsed_data == []
 
 
+async def test_the_comments_of_a_whole_repository_are_listed_since_a_time(stage: Stage) -> None:
+    await stage.admin("POST", "/github/repositories", repository="acme/other")
+    await stage.admin("POST", "/github/issues", repository="acme/other", title="Elsewhere")
+    await stage.admin("POST", "/github/comments", repository="acme/other", number=1, body="elsewhere")
+    for number, body in ((1, "one"), (2, "two"), (1, "three")):
+        await stage.say(number, body)
+    await stage.say(2, "on a line", kind="review")
+    rest, hour = stage.bot().rest, timedelta(hours=1)
+    issues, pulls = rest.issues, rest.pulls
+    said = (
+        await issues.async_list_comments_for_repo("acme", "rocket", since=datetime.now(UTC) - hour)
+    ).parsed_data
+    turned = await issues.async_list_comments_for_repo("acme", "rocket", sort="updated", direction="desc")
+    later = await issues.async_list_comments_for_repo("acme", "rocket", since=datetime.now(UTC) + hour)
+    lines = (await pulls.async_list_review_comments_for_repo("acme", "rocket", sort="updated")).parsed_data
+    page = await issues.async_list_comments_for_repo("acme", "rocket", per_page=2)
+
+    assert all(isinstance(each, models.IssueComment) for each in said)
+    assert ["one", "two", "three"] == [each.body for each in said]
+    assert ["three", "two", "one"] == [each.body for each in turned.parsed_data]
+    assert ([], ["on a line"]) == (later.parsed_data, [each.body for each in lines])
+    assert 'rel="next"' in page.headers["Link"]
+
+
+async def test_issues_are_listed_by_their_last_change(stage: Stage) -> None:
+    await stage.say(1, "moves it to the end")
+    by_change = stage.bot().rest.issues.async_list_for_repo(
+        "acme", "rocket", state="all", sort="updated", direction="asc"
+    )
+    newest_first = stage.bot().rest.issues.async_list_for_repo("acme", "rocket", state="all")
+
+    assert [2, 1] == [each.number for each in (await by_change).parsed_data]
+    assert [2, 1] == [each.number for each in (await newest_first).parsed_data]
+
+
 async def test_a_reply_joins_the_review_thread_and_a_reply_to_a_reply_is_refused(stage: Stage) -> None:
     top = await stage.say(2, "Why hydrogen?", kind="review", path="src/tank.py", line=7)
     assert isinstance(top["id"], int)
@@ -430,6 +472,53 @@ async def test_a_reply_joins_the_review_thread_and_a_reply_to_a_reply_is_refused
     event = parse("pull_request_review_comment", (await stage.receiver.next()).body)
     assert isinstance(event, models.WebhookPullRequestReviewCommentCreated)
     assert top["id"] == event.comment.in_reply_to_id
+
+
+async def test_a_review_thread_that_is_resolved_is_told_as_github_describes_it(stage: Stage) -> None:
+    top = await stage.say(2, "Why hydrogen?", kind="review")
+    await stage.say(2, "It is light.", kind="review", in_reply_to=top["id"])
+    for _ in range(2):
+        await stage.receiver.next()
+    asked = {"repository": REPOSITORY, "comment": top["id"], "author": "ada"}
+    answers = [await (await stage.admin("POST", "/github/resolutions", **asked)).json() for _ in range(2)]
+
+    received = await stage.receiver.next()
+    event = parse("pull_request_review_thread", received.body)
+    assert isinstance(event, models.WebhookPullRequestReviewThreadResolved)
+    assert "pull_request_review_thread" == received.headers["X-GitHub-Event"]
+    assert ["Why hydrogen?", "It is light."] == [each.body for each in event.thread.comments]
+    assert [True, False] == [bool(each["delivery"]) for each in answers], "there is nothing new to tell"
+
+
+@pytest.mark.parametrize(
+    ("query", "variables"),
+    [
+        ("query { viewer { login } }", {}),
+        (RESOLVE.replace("resolveReviewThread", "unresolveReviewThread"), {"threadId": "PRRT_nobody"}),
+        (RESOLVE, {"threadId": "PRRT_nobody"}),
+        (RESOLVE, {}),
+        (THREADS, {"owner": "acme", "name": "rocket", "number": 2, "first": 101}),
+        (THREADS, {"owner": "acme", "name": "rocket", "number": "2", "first": 1}),
+        (THREADS, {"owner": "acme", "name": "nobody", "number": 2, "first": 1}),
+    ],
+)
+async def test_graphql_beyond_the_two_operations_or_with_odd_values_is_an_error_in_a_200(
+    stage: Stage, query: str, variables: dict[str, object]
+) -> None:
+    with pytest.raises(GraphQLFailed):
+        await stage.bot().async_graphql(query, variables)
+
+
+async def test_resolving_a_review_thread_takes_contents_too(stage: Stage) -> None:
+    await stage.say(2, "Why hydrogen?", kind="review")
+    place = {"owner": "acme", "name": "rocket", "number": 2, "first": 1}
+    found = await stage.bot(permissions={"pull_requests": "read"}).async_graphql(THREADS, place)
+    [thread] = found["repository"]["pullRequest"]["reviewThreads"]["nodes"]
+    with pytest.raises(GraphQLFailed, match="FORBIDDEN"):
+        await stage.bot(permissions={"pull_requests": "write"}).async_graphql(
+            RESOLVE, {"threadId": thread["id"]}
+        )
+    assert not (await stage.thread(2))["comments"][0]["resolved"]  # pyright: ignore[reportIndexIssue]
 
 
 async def test_a_reply_to_an_unknown_comment_is_not_found(stage: Stage) -> None:

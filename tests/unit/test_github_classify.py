@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import json
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -13,7 +14,16 @@ from hypothesis import strategies as st
 
 from services.dispatcher import convert
 from services.dispatcher.addressing import addressed_agent, command, model_tags, own_words
-from services.dispatcher.domain import Command, EventKind, Found, Ignored, IgnoredReason, RegisteredRepository
+from services.dispatcher.domain import (
+    Command,
+    EventKind,
+    Found,
+    Ignored,
+    IgnoredReason,
+    RegisteredRepository,
+    Said,
+    Talk,
+)
 from services.dispatcher.sources import github
 from services.dispatcher.sources.github import GitHubApp, Surroundings
 from services.dispatcher.sources.github_description import DESCRIPTION_BYTES_MAX, describe
@@ -30,6 +40,7 @@ EVENTS = {
     "issue_comment_by_a_stranger": "issue_comment",
     "review_comment_created": "pull_request_review_comment",
     "review_comment_reply": "pull_request_review_comment",
+    "review_thread_resolved": "pull_request_review_thread",
     "ping": "ping",
 }
 HANDLES = {"atlas": "atlas", "astra-atlas": "atlas", "scribe": "scribe"}
@@ -104,6 +115,63 @@ def test_the_event_is_keyed_by_the_act_and_belongs_to_its_conversation(name, kin
     assert f"github:{kind}/{payload[item]['id']}" == event.key
     assert (expected, f"github/{expected}") == (event.thread.key, event.thread.workflow_path)
     assert f"github/{expected}" == github.order_key(headers(name), json.dumps(payload).encode())
+
+
+RESOLVED = "review_thread_resolved"
+CALLED_THERE = replace(HERE, thread_agent="scribe")
+AUTHOR = sample(RESOLVED)["pull_request"]["user"]
+
+
+def test_resolving_a_review_thread_asks_who_was_called_there_to_close_it():
+    payload = sample(RESOLVED)
+    top = payload["thread"]["comments"][0]["id"]
+
+    event = found(RESOLVED, CALLED_THERE).event
+
+    assert ("scribe", "resolve_comment", EventKind.MESSAGE) == (event.agent_slug, event.operation, event.kind)
+    assert f"github:review_thread/{top}/2026-11-23T08:30:00Z" == event.key
+    assert f"{payload['repository']['id']}/2/r{top}" == event.thread.key
+    assert f"github/{event.thread.key}" == github.order_key(headers(RESOLVED), json.dumps(payload).encode())
+    assert "maria (MEMBER) resolved the thread of a review" in event.description
+    another = found(RESOLVED, CALLED_THERE, sender__id=77, sender__login="ada").event
+    assert "ada (COLLABORATOR) resolved the thread of a review" in another.description
+    assert "This asks to resolve the thread." in event.description
+
+
+@pytest.mark.parametrize(
+    ("changes", "around", "expected"),
+    [
+        ({}, HERE, IgnoredReason.NOT_ADDRESSED),
+        ({"sender__type": "Bot"}, CALLED_THERE, IgnoredReason.BOT_AUTHORED),
+        ({"sender__login": "astra-atlas[bot]"}, CALLED_THERE, IgnoredReason.SELF_AUTHORED),
+        (
+            {"sender": AUTHOR, "pull_request__author_association": "NONE"},
+            CALLED_THERE,
+            IgnoredReason.AUTHOR_WITHOUT_STANDING,
+        ),
+        ({"thread__comments": []}, None, IgnoredReason.PAYLOAD_NOT_UNDERSTOOD),
+    ],
+)
+def test_a_review_thread_nobody_was_called_to_or_that_we_resolved_starts_nothing(changes, around, expected):
+    if around is None:
+        assert Ignored(expected) == read(RESOLVED, **changes)
+    else:
+        assert expected == reason(RESOLVED, around, **changes)
+
+
+def test_a_later_event_is_told_what_was_said_before_it():
+    comment = sample("issue_comment_created")["comment"]
+    said = (
+        Said("1", "maria", ours=False, text="@atlas why?", url=""),
+        Said("2", "astra-atlas[bot]", ours=True, text="[R0] Because.", url=""),
+        Said(str(comment["id"]), "maria", ours=False, text=comment["body"], url=""),
+    )
+    talk = Talk(address={}, messages=said, left_out=3, people={})
+
+    description = found(around=replace(HERE, talk=talk)).event.description
+
+    assert "(3 messages are left out here.)\n\nastra-atlas[bot] (you): [R0] Because.\n```" in description
+    assert 1 == description.count(comment["body"])
 
 
 def test_the_address_holds_all_that_answering_needs():
@@ -408,8 +476,10 @@ def test_no_text_steps_out_of_its_fence():
     assert "\n``````\n@atlas\n```\nstill data\n`````\n\n``````" in told
 
 
+@pytest.mark.parametrize("earlier", [False, True])
 @pytest.mark.parametrize("letter", ["a", "é", "\U0001f600", "`", "\n"])
-def test_the_description_is_bounded_and_says_what_was_cut(letter):
+def test_the_description_is_bounded_and_says_what_was_cut(letter, earlier):
+    said = tuple(Said(str(each), "ada", ours=False, text=letter * 65_000, url="") for each in range(30))
     told = describe(
         act(
             "review_comment_created",
@@ -418,7 +488,8 @@ def test_the_description_is_bounded_and_says_what_was_cut(letter):
             comment__path=letter * 9_000,
             pull_request__body=letter * 65_000,
             pull_request__title=letter * 9_000,
-        )
+        ),
+        Talk(address={}, messages=said, left_out=0, people={}) if earlier else None,
     )
 
     assert len(told.encode()) <= DESCRIPTION_BYTES_MAX
