@@ -57,6 +57,7 @@ def _environment() -> Environment:
         words.place,
         words.source,
         words.span,
+        words.cut,
         words.spoken,
         words.state,
         words.tokens,

@@ -87,13 +87,15 @@ class Record:
         finally:
             call.cancel()
 
-    async def watch_run(self, task_run_id: str, after_seq: int) -> AsyncGenerator[TaskEvent]:
-        """A run's events after a number, none missing; ends when the run is over."""
-        request = runs_pb.WatchTaskRunRequest(task_run_id=task_run_id, after_seq=after_seq)
+    async def watch_run(
+        self, task_run_id: str, after_seq: int
+    ) -> AsyncGenerator[runs_pb.WatchTaskRunResponse]:
+        """A run's events after a number, none missing, and text as it is written; ends with the run."""
+        request = runs_pb.WatchTaskRunRequest(task_run_id=task_run_id, after_seq=after_seq, with_text=True)
         call = self._runs.WatchTaskRun(request, metadata=self._metadata())
         try:
             async for response in call:
-                yield response.task_event
+                yield response
         finally:
             call.cancel()
 

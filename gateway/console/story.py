@@ -6,13 +6,14 @@ one by one. What was said in the turns is `contents.py`'s part.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from aucert.astra.v1.task_event_pb2 import TaskEvent, ToolCallFinished, Turn
+from aucert.models.v1.generation_pb2 import PassedOver
 from gateway.console.words import happening
 
 
@@ -44,7 +45,8 @@ class CallStep:
 class TurnStep:
     """A model turn at `position` of the transcript; what it was sent begins at `sent_from`.
 
-    `changed_seq` is the newest event that says something of it.
+    `changed_seq` is the newest event that says something of it; `cut` why the model stopped before its end,
+    in the record's word; `passed_over` the models asked before the one that wrote it.
     """
 
     position: int
@@ -55,6 +57,8 @@ class TurnStep:
     cost_usd_micros: int
     bar: Bar
     changed_seq: int
+    cut: str = ""
+    passed_over: Sequence[PassedOver] = ()
     calls: list[CallStep] = field(default_factory=list)
 
 
@@ -116,6 +120,8 @@ def _turn(turn: Turn, sent_from: int, at_ms: int, seq: int) -> TurnStep:
         cost_usd_micros=turn.cost_usd_micros,
         bar=Bar(start_ms, at_ms - start_ms),
         changed_seq=seq,
+        cut=turn.cut,
+        passed_over=tuple(turn.passed_over),
         calls=[CallStep(index, name) for index, name in enumerate(turn.tools_called)],
     )
 

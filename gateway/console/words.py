@@ -25,6 +25,13 @@ _UNSEEN = re.compile(
 )
 
 
+_CUTS = {
+    "length": "cut at its output limit",
+    "content_filter": "cut by the provider's filter",
+    "malformed": "could not be read whole",
+}
+
+
 def visible(value: object) -> object:
     """What a page prints: characters that deceive the eye are spelled out, as in `U+202E`."""
     if type(value) is not str:  # markup of our own templates is a subclass
@@ -106,6 +113,11 @@ def span(milliseconds: int) -> str:
     return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
 
 
+def cut(word: str) -> str:
+    """Why a model stopped before its end, for people."""
+    return _CUTS.get(word, spoken(word))
+
+
 def moment(time: Timestamp) -> str:
     """A time for people, in UTC."""
     return time.ToDatetime(tzinfo=UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
@@ -114,7 +126,7 @@ def moment(time: Timestamp) -> str:
 def tokens(run: TaskRun) -> str:
     """What a run read and wrote, cached tokens apart."""
     cached = run.tokens_cache_read + run.tokens_cache_write
-    apart = f" + {count(cached)} cached" if cached else ""
+    apart = f" + {count(cached)} cached ({run.cache_hit_rate:.0%} from the cache)" if cached else ""
     return f"{count(run.tokens_input)} in{apart}, {count(run.tokens_output)} out"
 
 

@@ -21,16 +21,14 @@ from anthropic.types import (
     ToolUseBlock,
 )
 
-from aucert.models.v1.message_pb2 import Part
-from aucert.models.v1.model_service_pb2 import (
+from aucert.models.v1.generation_pb2 import (
     FINISH_REASON_CONTENT_FILTER,
     FINISH_REASON_LENGTH,
     FINISH_REASON_STOP,
     FINISH_REASON_TOOL_CALLS,
-    TOOL_CHOICE_REQUIRED,
-    GenerateRequest,
-    ToolDefinition,
 )
+from aucert.models.v1.message_pb2 import Part
+from aucert.models.v1.model_service_pb2 import TOOL_CHOICE_REQUIRED, GenerateRequest, ToolDefinition
 from services.models import dialogue, reasoning
 from services.models.dialogue import Json, Speech
 from services.models.domain import Capability, ModelEntry, TokenCount
@@ -67,6 +65,11 @@ def to_request(request: GenerateRequest, entry: ModelEntry) -> Json:
         if request.tool_choice == TOOL_CHOICE_REQUIRED and entry.can(Capability.FORCED_TOOLS):
             body["tool_choice"] = {"type": "any"}
     return body
+
+
+def to_count_request(request: GenerateRequest, entry: ModelEntry) -> Json:
+    """Render a call as the body of POST /v1/messages/count_tokens."""
+    return {name: value for name, value in to_request(request, entry).items() if name != "max_tokens"}
 
 
 def _message(speech: Speech, entry: ModelEntry) -> Json:

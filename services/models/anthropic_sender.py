@@ -11,13 +11,14 @@ from anthropic.types import RawMessageStreamEvent
 
 from aucert.models.v1.model_service_pb2 import GenerateRequest
 from services.common.errors import ServiceError
-from services.models.anthropic_adapter import EventFold, to_request
+from services.models.anthropic_adapter import EventFold, to_count_request, to_request
+from services.models.counting import COUNT_SECONDS_MAX
 from services.models.dialogue import Json
 from services.models.domain import ModelEntry
 from services.models.errors import ModelUnavailable
 from services.models.patience import Patience
 from services.models.provider import Piece
-from services.models.refusals import refusal
+from services.models.refusals import NEVER_REACHED, broken_off, refusal
 
 BASE_URL = "https://api.anthropic.com"
 TIMEOUT = Timeout(connect=5.0, read=None, write=30.0, pool=5.0)
@@ -46,6 +47,16 @@ class AnthropicSender:
             raise to_error(error, entry) from None
         yield fold.finish(waited_seconds=patience.waited_seconds)
 
+    async def count_tokens(self, request: GenerateRequest, entry: ModelEntry) -> object:
+        """Have Anthropic count what a call would read. Raises the errors of `errors.py`."""
+        try:
+            counted = await self._client.messages.count_tokens(
+                **to_count_request(request, entry), timeout=COUNT_SECONDS_MAX
+            )
+        except (APIError, httpx2.HTTPError, ValueError) as error:
+            raise to_error(error, entry) from None
+        return getattr(counted, "input_tokens", None)
+
     async def _events(self, body: Json) -> AsyncGenerator[RawMessageStreamEvent, None]:
         async with await self._client.messages.create(**body, stream=True) as events:
             async for event in events:
@@ -59,10 +70,11 @@ class AnthropicSender:
 def to_error(error: Exception, entry: ModelEntry) -> ServiceError:
     """Say in our words what went wrong."""
     if not isinstance(error, APIError) or isinstance(error, APIConnectionError):
-        return ModelUnavailable(f"The provider of {entry.alias} cannot be reached, or broke off. Try again.")
+        return broken_off(entry.alias, reached=not isinstance(error.__cause__, NEVER_REACHED))
     if not isinstance(error, APIStatusError):
         return ModelUnavailable(f"The answer of {entry.alias} makes no sense. Try again.")
     code = error.type or ""
     status = error.status_code if error.status_code >= 400 else STATUS_BY_TYPE.get(code, 500)
     text = error.api_message or ""
-    return refusal(entry.alias, status, code=code, text=text, headers=error.response.headers)
+    at_once = status == error.status_code
+    return refusal(entry.alias, status, code=code, text=text, headers=error.response.headers, at_once=at_once)

@@ -10,18 +10,16 @@ import base64
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from aucert.models.v1.message_pb2 import Part, ToolResult
-from aucert.models.v1.model_service_pb2 import (
+from aucert.models.v1.generation_pb2 import (
     FINISH_REASON_CONTENT_FILTER,
     FINISH_REASON_LENGTH,
     FINISH_REASON_MALFORMED,
     FINISH_REASON_STOP,
     FINISH_REASON_TOOL_CALLS,
-    TOOL_CHOICE_REQUIRED,
-    GenerateRequest,
-    ToolDefinition,
 )
-from services.models import dialogue, reasoning
+from aucert.models.v1.message_pb2 import Part, ToolResult
+from aucert.models.v1.model_service_pb2 import TOOL_CHOICE_REQUIRED, GenerateRequest, ToolDefinition
+from services.models import bedrock_model_id, dialogue, reasoning
 from services.models.dialogue import Json, Speech
 from services.models.domain import Capability, ModelEntry, TokenCount
 from services.models.draft import Draft
@@ -60,6 +58,16 @@ def to_request(request: GenerateRequest, entry: ModelEntry) -> Json:
             config["toolChoice"] = {"any": {}}
         body["toolConfig"] = config
     return body
+
+
+def to_count_request(request: GenerateRequest, entry: ModelEntry) -> Json:
+    """Render a call as the arguments of `count_tokens`."""
+    body = to_request(request, entry)
+    read = {name: body[name] for name in ("messages", "system", "toolConfig") if name in body}
+    return {
+        "modelId": bedrock_model_id.foundation_model(entry.provider_model_id),
+        "input": {"converse": read},
+    }
 
 
 def _message(speech: Speech, entry: ModelEntry) -> Json:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 _GEOGRAPHIES = "us|us-gov|eu|apac|jp|au|ca|sa|global"
-_PROFILE = re.compile(rf"(?:{_GEOGRAPHIES})\.[a-z0-9-]+\.[A-Za-z0-9.:_-]+")
+_PROFILE = re.compile(rf"(?:{_GEOGRAPHIES})\.(?P<model>[a-z0-9-]+\.[A-Za-z0-9.:_-]+)")
 _ARN = re.compile(r"arn:aws[a-z-]*:bedrock:[a-z0-9-]*:\d{0,12}:[a-z-]+/\S+")
 _BARE = re.compile(r"(?P<vendor>[a-z0-9-]+)\.[A-Za-z0-9.:_-]+")
 _PROFILE_ONLY = frozenset({"anthropic"})
@@ -29,3 +29,9 @@ def problem_with(model_id: str, *, on_demand: bool) -> str:
         f"inference profile such as us.{model_id} or its ARN"
         + ("" if bare["vendor"] in _PROFILE_ONLY else ", or say on_demand = true if Bedrock does serve it")
     )
+
+
+def foundation_model(model_id: str) -> str:
+    """The model behind an inference profile of AWS's own, which counting goes by; any other id as it is."""
+    profile = _PROFILE.fullmatch(model_id)
+    return profile["model"] if profile else model_id

@@ -18,7 +18,10 @@ from botocore.eventstream import ParserError
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    ConnectTimeoutError,
     CredentialRetrievalError,
+    EndpointConnectionError,
+    EventStreamError,
     NoCredentialsError,
     ParamValidationError,
     PartialCredentialsError,
@@ -27,15 +30,17 @@ from botocore.session import Session
 from botocore.tokens import FrozenAuthToken
 
 from aucert.models.v1.model_service_pb2 import GenerateRequest
+from services.common.billing import UNBILLED
 from services.common.errors import ServiceError
-from services.models.bedrock_adapter import EventFold, to_request
+from services.models.bedrock_adapter import EventFold, to_count_request, to_request
 from services.models.bedrock_calls import BedrockCall, use_telling_connections
+from services.models.counting import COUNT_SECONDS_MAX
 from services.models.dialogue import Json
-from services.models.domain import ModelEntry
-from services.models.errors import ModelRateLimited, ModelRefused, ModelUnavailable
+from services.models.domain import ModelEntry, Named
+from services.models.errors import ModelRateLimited, ModelRefused
 from services.models.patience import Patience
 from services.models.provider import Piece
-from services.models.refusals import RATE_LIMIT_DEFAULT, refusal
+from services.models.refusals import RATE_LIMIT_DEFAULT, broken_off, refusal
 from services.models.settings import ModelsSettings
 
 CALLS_MAX = 64
@@ -58,7 +63,9 @@ STATUS_BY_CODE = {
 }
 """An error within a stream has a code and no status: its answer was 200."""
 _NO_CREDENTIALS = (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError)
-_BROKEN = (BotoCoreError, urllib3.exceptions.HTTPError, ParserError, OSError)
+_NEVER_REACHED = (EndpointConnectionError, ConnectTimeoutError)
+FAILURES = (ClientError, BotoCoreError, urllib3.exceptions.HTTPError, ParserError, OSError)
+"""What a call can end in; `to_error` reads each."""
 ResultT = TypeVar("ResultT")
 
 
@@ -79,7 +86,7 @@ class BedrockSender:
                 async for event in events:
                     for piece in fold.add(event):
                         yield piece
-        except (ClientError, *_BROKEN) as error:
+        except FAILURES as error:
             raise to_error(error, entry) from None
         yield fold.finish(waited_seconds=patience.waited_seconds)
 
@@ -90,12 +97,26 @@ class BedrockSender:
                 await self._slots.acquire()
         except TimeoutError:
             raise ModelRateLimited(
-                f"Too many calls of {entry.alias} are under way here.", retry_after=RATE_LIMIT_DEFAULT
+                f"Too many calls of {entry.alias} are under way here.",
+                metadata=UNBILLED,
+                retry_after=RATE_LIMIT_DEFAULT,
             ) from None
         try:
             yield
         finally:
             self._slots.release()
+
+    async def count_tokens(self, request: GenerateRequest, entry: ModelEntry) -> object:
+        """Have Bedrock count what a call would read. Raises the errors of `errors.py`."""
+        body = to_count_request(request, entry)
+        try:
+            async with self._slot(entry), asyncio.timeout(COUNT_SECONDS_MAX):
+                answer = await self._in_thread(lambda: self._client.count_tokens(**body))
+        except TimeoutError:
+            raise broken_off(entry.alias, reached=True) from None
+        except FAILURES as error:
+            raise to_error(error, entry) from None
+        return answer.get("inputTokens")
 
     async def _events(self, body: Json) -> AsyncGenerator[Json, None]:
         call = BedrockCall(self._client)
@@ -116,7 +137,7 @@ class BedrockSender:
         self._client.close()
 
 
-def to_error(error: Exception, entry: ModelEntry) -> ServiceError:
+def to_error(error: Exception, entry: Named) -> ServiceError:
     """Say in our words what went wrong."""
     if isinstance(error, ClientError):
         answer = error.response
@@ -125,15 +146,17 @@ def to_error(error: Exception, entry: ModelEntry) -> ServiceError:
         metadata = answer.get("ResponseMetadata", {})
         status = STATUS_BY_CODE.get(code.lower()) or int(metadata.get("HTTPStatusCode", 500))
         headers: dict[str, str] = metadata.get("HTTPHeaders", {})
-        return refusal(entry.alias, status, code=code, text=text, headers=headers)
+        at_once = not isinstance(error, EventStreamError)
+        return refusal(entry.alias, status, code=code, text=text, headers=headers, at_once=at_once)
     if isinstance(error, _NO_CREDENTIALS):
-        return ModelRefused(f"Bedrock cannot be called for {entry.alias}: AWS credentials are missing.")
+        message = f"Bedrock cannot be called for {entry.alias}: AWS credentials are missing."
+        return ModelRefused(message, metadata=UNBILLED)
     if isinstance(error, ParamValidationError):
-        return ModelRefused(f"The request for {entry.alias} is not one Bedrock takes.")
-    return ModelUnavailable(f"The provider of {entry.alias} cannot be reached, or broke off. Try again.")
+        return ModelRefused(f"The request for {entry.alias} is not one Bedrock takes.", metadata=UNBILLED)
+    return broken_off(entry.alias, reached=not isinstance(error, _NEVER_REACHED))
 
 
-def bedrock_client(settings: ModelsSettings) -> Any:
+def bedrock_client(settings: ModelsSettings, *, read_seconds: float = READ_SECONDS) -> Any:
     """A client as the settings say. Takes a moment: it reads Bedrock's service model."""
     session = Session()
     bearer = settings.aws_bearer_token_bedrock.get_secret_value()
@@ -151,7 +174,7 @@ def bedrock_client(settings: ModelsSettings) -> Any:
         endpoint_url=settings.aws_endpoint_url_bedrock_runtime or None,
         config=Config(
             connect_timeout=CONNECT_SECONDS,
-            read_timeout=READ_SECONDS,
+            read_timeout=read_seconds,
             retries={"total_max_attempts": 1, "mode": "standard"},  # repeating is the caller's
             tcp_keepalive=True,
             max_pool_connections=CALLS_MAX,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from services.common.billing import UNBILLED
 from services.models import bedrock_model_id
 from services.models.catalogue_file import DEFAULT_ROUTE, CatalogueError, CatalogueFile, ModelTable
-from services.models.domain import ModelEntry, Price, Timeouts
+from services.models.domain import CallLimits, ModelEntry, Price, Timeouts
 from services.models.errors import ModelNotFound, ModelOff
 
 
@@ -20,16 +21,20 @@ class Catalogue:
 
     def entry(self, alias: str) -> ModelEntry:
         """The model of this alias, whether it is on or off. Raises ModelNotFound."""
-        for entry in self.entries:
-            if entry.alias == alias:
-                return entry
-        raise ModelNotFound("No model has this alias. `ModelService.ListModels` shows the catalogue.")
+        if entry := self.found(alias):
+            return entry
+        message = "No model has this alias. `ModelService.ListModels` shows the catalogue."
+        raise ModelNotFound(message, metadata=UNBILLED)
+
+    def found(self, alias: str) -> ModelEntry | None:
+        """The model of this alias, whether it is on or off; None if there is none."""
+        return next((entry for entry in self.entries if entry.alias == alias), None)
 
     def callable_entry(self, alias: str) -> ModelEntry:
         """The model of this alias, ready to be called. Raises ModelNotFound, ModelOff."""
         entry = self.entry(alias)
         if entry.off_reason:
-            raise ModelOff(f"The model {entry.alias} is off: {entry.off_reason}.")
+            raise ModelOff(f"The model {entry.alias} is off: {entry.off_reason}.", metadata=UNBILLED)
         return entry
 
     def tagged(self, tag: str) -> ModelEntry | None:
@@ -106,7 +111,7 @@ def _entry(
         problem := bedrock_model_id.problem_with(model_id, on_demand=table.on_demand)
     ):
         raise CatalogueError(f"{where}: {problem}")
-    price, patience = table.price_usd_micros, table.timeouts
+    price, patience, limits = table.price_usd_micros, table.timeouts, table.limits
     return ModelEntry(
         alias=table.alias,
         label=table.label,
@@ -122,6 +127,7 @@ def _entry(
             patience.first_token_seconds, patience.between_tokens_seconds, patience.call_seconds
         ),
         fallbacks=tuple(table.fallbacks),
+        limits=CallLimits(limits.requests_per_minute, limits.tokens_per_minute, limits.calls_at_once),
     )
 
 

@@ -46,6 +46,14 @@ class TimeoutTable(_Table):
     call_seconds: Seconds = 900.0
 
 
+class LimitTable(_Table):
+    """Most of a model's use by the whole installation; what is left out has no limit."""
+
+    requests_per_minute: int = Field(default=0, ge=0, le=1_000_000)
+    tokens_per_minute: int = Field(default=0, ge=0, le=1_000_000_000)
+    calls_at_once: int = Field(default=0, ge=0, le=1_000)
+
+
 class ServerTable(_Table):
     """A server that speaks chat completions. `$NAME` stands for an environment variable.
 
@@ -81,6 +89,7 @@ class ModelTable(_Table):
     tags: list[Name] = []
     fallbacks: list[Name] = []
     timeouts: TimeoutTable = TimeoutTable()
+    limits: LimitTable = LimitTable()
     price_usd_micros: PriceTable
 
 

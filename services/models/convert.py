@@ -7,10 +7,12 @@ from datetime import timedelta
 
 from google.protobuf.duration_pb2 import Duration
 
+from aucert.models.v1.generation_pb2 import PassedOver
 from aucert.models.v1.message_pb2 import Usage
 from aucert.models.v1.model_pb2 import (
     MODEL_CAPABILITY_CACHE_POINTS,
     MODEL_CAPABILITY_FORCED_TOOLS,
+    MODEL_CAPABILITY_TOKEN_COUNT,
     MODEL_CAPABILITY_TOOL_ERRORS,
     MODEL_CAPABILITY_TOOLS,
     Model,
@@ -19,7 +21,6 @@ from aucert.models.v1.model_pb2 import (
 from aucert.models.v1.model_service_pb2 import (
     GenerateResponse,
     GenerationFinished,
-    PassedOver,
     ReasoningMark,
     ToolCallDelta,
 )
@@ -33,6 +34,7 @@ CAPABILITIES = {
     Capability.FORCED_TOOLS: MODEL_CAPABILITY_FORCED_TOOLS,
     Capability.TOOL_ERRORS: MODEL_CAPABILITY_TOOL_ERRORS,
     Capability.CACHE_POINTS: MODEL_CAPABILITY_CACHE_POINTS,
+    Capability.TOKEN_COUNT: MODEL_CAPABILITY_TOKEN_COUNT,
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Literal, Protocol
 
 
 class Capability(StrEnum):
@@ -17,6 +18,8 @@ class Capability(StrEnum):
     """Its provider takes a mark on the result of a tool call that failed."""
     CACHE_POINTS = "cache_points"
     """Its provider caches a prompt up to the points we set."""
+    TOKEN_COUNT = "token_count"  # noqa: S105 - tokens of text, no secret
+    """Its provider counts the tokens of a call before it is made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,15 @@ class Timeouts:
     first_token_seconds: float = 120.0
     between_tokens_seconds: float = 60.0
     call_seconds: float = 900.0
+
+
+@dataclass(frozen=True, slots=True)
+class CallLimits:
+    """Most of a model's use by all processes together; 0: no limit."""
+
+    requests_a_minute: int = 0
+    tokens_a_minute: int = 0
+    calls_at_once: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +77,7 @@ class ModelEntry:
     timeouts: Timeouts = field(default_factory=Timeouts)
     fallbacks: tuple[str, ...] = ()
     """Aliases of the models that stand in for it, the first one first."""
+    limits: CallLimits = field(default_factory=CallLimits)
 
     def can(self, capability: Capability) -> bool:
         """Whether the model has this capability."""
@@ -84,3 +97,31 @@ class Dialect:
     """Whether it takes `stream_options`; one that does not is asked for no usage, which is then estimated."""
     reasoning_sent_back: bool = True
     """Whether it wants its reasoning back with the calls it led to."""
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingEntry:
+    """One embedding model of the catalogue. `off_reason` empty: it can be called.
+
+    `form` is how it is spoken to; `usd_micros` the price of a million tokens in millionths of a US dollar.
+    """
+
+    alias: str
+    provider: str
+    provider_model_id: str
+    form: Literal["minilm", "titan", "cohere", "openai"]
+    dimensions: int
+    asks_dimensions: bool
+    texts_a_call: int
+    text_chars_max: int
+    usd_micros: int
+    off_reason: str = ""
+
+
+class Named(Protocol):
+    """A model of either kind, as far as an error has to name it."""
+
+    @property
+    def alias(self) -> str:
+        """Its alias."""
+        ...

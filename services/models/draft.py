@@ -6,13 +6,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
+from aucert.models.v1.generation_pb2 import FINISH_REASON_STOP, FINISH_REASON_TOOL_CALLS, FinishReason
 from aucert.models.v1.message_pb2 import ROLE_ASSISTANT, Message, Part, ToolCall
-from aucert.models.v1.model_service_pb2 import (
-    FINISH_REASON_STOP,
-    FINISH_REASON_TOOL_CALLS,
-    FinishReason,
-    GenerateRequest,
-)
+from aucert.models.v1.model_service_pb2 import GenerateRequest
 from services.models import reasoning
 from services.models.domain import ModelEntry, TokenCount
 from services.models.errors import ModelUnavailable

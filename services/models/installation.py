@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from services.models import catalogue_file, scripted
 from services.models.catalogue import Catalogue, build, resolved
 from services.models.catalogue_file import CatalogueError, CatalogueFile, ServerTable
+from services.models.embedding.catalogue import EmbeddingCatalogue, build_embeddings
 from services.models.settings import ModelsSettings
 
 BUILT_IN = ("anthropic", "bedrock", "rehearsal")
@@ -29,6 +30,16 @@ def build_catalogue(settings: ModelsSettings, file: CatalogueFile) -> Catalogue:
         off_reasons=off_reasons(settings, file.servers),
         variables=settings.variables,
         extra=[scripted.ENTRY] if settings.script else [],
+    )
+
+
+def build_embedding_catalogue(settings: ModelsSettings, file: CatalogueFile) -> EmbeddingCatalogue:
+    """The embedding models as these settings leave them. Raises CatalogueError, ModelNotFound, ModelOff."""
+    return build_embeddings(
+        file,
+        off_reasons=off_reasons(settings, file.servers),
+        variables=settings.variables,
+        default_alias=settings.embedding_model,
     )
 
 

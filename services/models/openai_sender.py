@@ -6,21 +6,20 @@ import re
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from typing import Any
 
 import httpx2
 from httpx2 import Headers
 from openai import APIConnectionError, APIError, APIStatusError, AsyncOpenAI, AsyncStream, Timeout
-from openai.types.chat import ChatCompletionChunk
 
 from aucert.models.v1.model_service_pb2 import GenerateRequest
 from services.common.errors import ServiceError
 from services.models.dialogue import Json
-from services.models.domain import Dialect, ModelEntry
-from services.models.errors import ModelUnavailable
-from services.models.openai_adapter import StreamFold, to_request
+from services.models.domain import Dialect, ModelEntry, Named
+from services.models.openai_adapter import Object, StreamFold, to_request
 from services.models.patience import Patience
 from services.models.provider import Piece
-from services.models.refusals import refusal
+from services.models.refusals import NEVER_REACHED, broken_off, refusal
 
 TIMEOUT = Timeout(connect=5.0, read=None, write=30.0, pool=5.0)
 """Silence is `Patience`'s to cut; the caller bounds the whole call."""
@@ -56,35 +55,43 @@ class OpenAISender:
             raise to_error(error, entry) from None
         yield fold.finish(waited_seconds=patience.waited_seconds)
 
-    async def _chunks(self, body: Json) -> AsyncGenerator[ChatCompletionChunk, None]:
+    async def _chunks(self, body: Json) -> AsyncGenerator[Object, None]:
         async with await self._open(body) as chunks:
             async for chunk in chunks:
                 yield chunk
 
-    async def _open(self, body: Json) -> AsyncStream[ChatCompletionChunk]:
+    async def _open(self, body: Json) -> AsyncStream[Object]:
         """Send the request; once more if the server closed a kept connection as we were about to use it."""
         asked = time.monotonic()
         try:
-            return await self._client.chat.completions.create(**body)
+            return await self._post(body)
         except APIConnectionError as error:
             unheard = isinstance(error.__cause__, httpx2.RemoteProtocolError)
             if not unheard or time.monotonic() - asked > UNHEARD_SECONDS_MAX:
                 raise
-        return await self._client.chat.completions.create(**body)
+        return await self._post(body)
+
+    async def _post(self, body: Json) -> AsyncStream[Object]:
+        """As `chat.completions.create` does it, without copying and checking what is ours on the way."""
+        chunks: AsyncStream[Any] = await self._client.post(
+            "/chat/completions", cast_to=object, body=body, stream=True, stream_cls=AsyncStream[object]
+        )
+        return chunks
 
     async def aclose(self) -> None:
         """Close the connections."""
         await self._client.close()
 
 
-def to_error(error: Exception, entry: ModelEntry) -> ServiceError:
+def to_error(error: Exception, entry: Named) -> ServiceError:
     """Say in our words what went wrong."""
     if not isinstance(error, APIError) or isinstance(error, APIConnectionError):
-        return ModelUnavailable(f"The provider of {entry.alias} cannot be reached, or broke off. Try again.")
+        return broken_off(entry.alias, reached=not isinstance(error.__cause__, NEVER_REACHED))
     # Some servers repeat the status as the code, and put the code into the type.
     repeated = re.fullmatch(r"[45]\d\d", str(error.code or ""))
     code = str((error.type if repeated else error.code or error.type) or "")
     status, headers = int(repeated[0]) if repeated else IN_STREAM_STATUS, Headers()
+    at_once = isinstance(error, APIStatusError)
     if isinstance(error, APIStatusError):
         status, headers = error.status_code, error.response.headers
-    return refusal(entry.alias, status, code=code, text=error.message, headers=headers)
+    return refusal(entry.alias, status, code=code, text=error.message, headers=headers, at_once=at_once)

@@ -6,8 +6,9 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
+from aucert.models.v1.generation_pb2 import FinishReason
 from aucert.models.v1.message_pb2 import ROLE_ASSISTANT, Message
-from aucert.models.v1.model_service_pb2 import FinishReason, GenerateRequest
+from aucert.models.v1.model_service_pb2 import GenerateRequest
 from services.models.domain import ModelEntry, TokenCount
 
 

@@ -11,8 +11,9 @@ import json
 import time
 from collections.abc import AsyncGenerator, Iterator, Sequence
 
+from aucert.models.v1.generation_pb2 import FINISH_REASON_STOP, FINISH_REASON_TOOL_CALLS
 from aucert.models.v1.message_pb2 import ROLE_ASSISTANT, Message, Part, ToolCall
-from aucert.models.v1.model_service_pb2 import FINISH_REASON_STOP, FINISH_REASON_TOOL_CALLS, GenerateRequest
+from aucert.models.v1.model_service_pb2 import GenerateRequest
 from services.models import rehearsal_reading as reading
 from services.models.domain import ModelEntry
 from services.models.provider import Generation, call_id, turn_number

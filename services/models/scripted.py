@@ -28,8 +28,9 @@ from typing import ClassVar, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
+from aucert.models.v1.generation_pb2 import FINISH_REASON_STOP, FINISH_REASON_TOOL_CALLS
 from aucert.models.v1.message_pb2 import ROLE_ASSISTANT, Message, Part, ToolCall
-from aucert.models.v1.model_service_pb2 import FINISH_REASON_STOP, FINISH_REASON_TOOL_CALLS, GenerateRequest
+from aucert.models.v1.model_service_pb2 import GenerateRequest
 from services.common.errors import ServiceError
 from services.models.domain import ModelEntry, Price
 from services.models.errors import (

@@ -21,12 +21,17 @@ class ModelsSettings(ServiceSettings):
     own_catalogue: Path | None = Field(None, alias="MODELS_CATALOGUE")
     """A file whose models, labels, routes and servers go before the shipped ones. Unset: none."""
 
+    embedding_model: str = Field("minilm", alias="EMBEDDING_MODEL")
+    """Alias of the embedding model that is used when a call names none, as the knowledge base does."""
+
     openai_base_url: str = Field("", alias="OPENAI_BASE_URL")
     """Any OpenAI-compatible server, as in http://127.0.0.1:8000/v1."""
     openai_api_key: SecretStr = Field(_NONE, alias="OPENAI_API_KEY")
     """Its key. Empty: the server asks for none."""
     openai_model: str = Field("local", alias="OPENAI_MODEL")
     """That server's own name of the model behind the alias `local`."""
+    openai_embedding_model: str = Field("text-embedding-3-small", alias="OPENAI_EMBEDDING_MODEL")
+    """That server's own name of the embedding model behind the alias `openai`."""
     foundry_endpoint: str = Field("", alias="FOUNDRY_ENDPOINT")
     """Azure AI Foundry, as in https://<resource>.services.ai.azure.com/openai/v1/."""
     foundry_api_key: SecretStr = Field(_NONE, alias="FOUNDRY_API_KEY")
@@ -93,6 +98,7 @@ class ModelsSettings(ServiceSettings):
             "OPENAI_BASE_URL": self.openai_base_url,
             "OPENAI_API_KEY": self.openai_api_key.get_secret_value(),
             "OPENAI_MODEL": self.openai_model,
+            "OPENAI_EMBEDDING_MODEL": self.openai_embedding_model,
             "FOUNDRY_ENDPOINT": self.foundry_endpoint,
             "FOUNDRY_API_KEY": self.foundry_api_key.get_secret_value(),
             "FOUNDRY_MODEL": self.foundry_model,

@@ -13,11 +13,16 @@ COUNT_MAX = 2**31 - 1
 
 def estimate(request: GenerateRequest, answer: Message) -> TokenCount:
     """Estimate the tokens of a call from what was sent and what came back."""
+    return TokenCount(input=estimated_input(request), output=_tokens(_size_bytes(answer)))
+
+
+def estimated_input(request: GenerateRequest) -> int:
+    """Estimate the tokens of what is sent."""
     sent = [request.system, *(tool.description + tool.parameters_json for tool in request.tools)]
     read = sum(len(text.encode()) for text in sent) + sum(
         _size_bytes(message) for message in request.messages
     )
-    return TokenCount(input=_tokens(read), output=_tokens(_size_bytes(answer)))
+    return _tokens(read)
 
 
 def _size_bytes(message: Message) -> int:

@@ -38,7 +38,9 @@ REQUEST_BYTES_MAX = 32 * 1024 * 1024
 def build_anthropic_app(world: ModelWorld) -> web.Application:
     """An endpoint of its own."""
     app = web.Application(client_max_size=REQUEST_BYTES_MAX)
-    app.router.add_post("/v1/messages", AnthropicRoutes(world).create_message)
+    routes = AnthropicRoutes(world)
+    app.router.add_post("/v1/messages", routes.create_message)
+    app.router.add_post("/v1/messages/count_tokens", routes.count_tokens)
     return app
 
 
@@ -65,6 +67,16 @@ class AnthropicRoutes:
             return _refused(name, text or "Told to.", reply.retry_after_seconds)
         usage = self._world.cache.use(understood["model"], _prompt(understood))
         return await self._stream(request, reply, usage)
+
+    async def count_tokens(self, request: web.Request) -> web.Response:
+        """POST /v1/messages/count_tokens."""
+        body = await request.json()
+        try:
+            understood = check(json.dumps({**body, "max_tokens": 1, "stream": True}).encode())
+        except AnthropicRefusal as refusal:
+            return _refused("invalid_request_error", str(refusal))
+        size = sum(len(str(block.content)) for block in _prompt(understood))
+        return web.json_response({"input_tokens": -(-size // BYTES_PER_TOKEN)})
 
     async def _stream(self, request: web.Request, reply: Reply, usage: PromptUsage) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})

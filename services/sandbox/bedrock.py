@@ -1,4 +1,4 @@
-"""Bedrock's runtime, as much of it as we call: ConverseStream, with its real event-stream frames.
+"""Bedrock's runtime, as much of it as we call: ConverseStream with its real frames, embeddings.
 
 Requests are checked by `bedrock_rules`; what is answered comes from a `ModelWorld`. Point
 AWS_ENDPOINT_URL_BEDROCK_RUNTIME here. Not Bedrock: signatures are looked at, not verified.
@@ -13,8 +13,9 @@ from typing import Any
 
 from aiohttp import web
 
+from services.sandbox import bedrock_embeddings
 from services.sandbox import bedrock_frames as frames
-from services.sandbox.bedrock_rules import BedrockRefusal, check
+from services.sandbox.bedrock_rules import BedrockRefusal, check, check_count
 from services.sandbox.model_world import Json, ModelWorld, Reply, Trouble, pieces
 from services.sandbox.prompt_cache import BYTES_PER_TOKEN, Block, PromptUsage
 
@@ -35,7 +36,10 @@ REQUEST_BYTES_MAX = 32 * 1024 * 1024
 def build_bedrock_app(world: ModelWorld) -> web.Application:
     """An endpoint of its own."""
     app = web.Application(client_max_size=REQUEST_BYTES_MAX)
-    app.router.add_post("/model/{model_id}/converse-stream", BedrockRoutes(world).converse_stream)
+    routes = BedrockRoutes(world)
+    app.router.add_post("/model/{model_id}/converse-stream", routes.converse_stream)
+    app.router.add_post("/model/{model_id}/count-tokens", routes.count_tokens)
+    app.router.add_post("/model/{model_id}/invoke", routes.invoke)
     return app
 
 
@@ -59,6 +63,28 @@ class BedrockRoutes:
             return _refused(name, text or "Told to.", reply.retry_after_seconds)
         usage = self._world.cache.use(understood["modelId"], _prompt(understood))
         return await self._stream(request, reply, usage)
+
+    async def count_tokens(self, request: web.Request) -> web.Response:
+        """POST /model/{modelId}/count-tokens; by the id of a foundation model, as its reference says."""
+        body = await request.json()
+        try:
+            understood = check_count(request.match_info["model_id"], body)
+        except BedrockRefusal as refusal:
+            return _refused("ValidationException", str(refusal))
+        size = sum(len(block.content) for block in _prompt(understood["input"]["converse"]))
+        return web.json_response({"inputTokens": -(-size // BYTES_PER_TOKEN)})
+
+    async def invoke(self, request: web.Request) -> web.Response:
+        """POST /model/{modelId}/invoke, of embedding models. A reply that refuses is taken first."""
+        if not request.headers.get("Authorization", "").startswith(("AWS4-HMAC-SHA256 ", "Bearer ")):
+            return _refused("AccessDeniedException", "Missing Authentication Token")
+        if self._world.replies and self._world.replies[0].refused:
+            return _refused(self._world.replies.popleft().refused, "Told to.")
+        try:
+            told, headers = bedrock_embeddings.invoke(request.match_info["model_id"], await request.read())
+        except BedrockRefusal as refusal:
+            return _refused("ValidationException", str(refusal))
+        return web.json_response(told, headers=headers)
 
     async def _stream(self, request: web.Request, reply: Reply, usage: PromptUsage) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/vnd.amazon.eventstream"})

@@ -29,19 +29,34 @@ class BedrockRefusal(Exception):
 
 
 @cache
-def input_shape() -> Any:
-    """The input of ConverseStream in Bedrock's service model."""
+def input_shape(operation: str = "ConverseStream") -> Any:
+    """The input of an operation in Bedrock's service model."""
     service = botocore.session.Session().get_service_model("bedrock-runtime")
-    return service.operation_model("ConverseStream").input_shape
+    return service.operation_model(operation).input_shape
 
 
 def check(model_id: str, body: Json) -> Json:
-    """The request as Bedrock understands it. Raises BedrockRefusal."""
-    request = _understood({**body, "modelId": model_id}, input_shape())
-    report = ParamValidator().validate(request, input_shape())
+    """The request of a conversation as Bedrock understands it. Raises BedrockRefusal."""
+    request = _shaped(model_id, body, input_shape())
+    for problem in (*_profile(model_id), *_rules(request)):
+        raise BedrockRefusal(problem)
+    return request
+
+
+def check_count(model_id: str, body: Json) -> Json:
+    """The same for CountTokens, which goes by the foundation model's own id."""
+    request = _shaped(model_id, body, input_shape("CountTokens"))
+    if _GEOGRAPHY.match(model_id):
+        raise BedrockRefusal("The provided model doesn't support counting tokens.")
+    return request
+
+
+def _shaped(model_id: str, body: Json, shape: Any) -> Json:
+    request = _understood({**body, "modelId": model_id}, shape)
+    report = ParamValidator().validate(request, shape)
     if report.has_errors():
         raise BedrockRefusal(report.generate_report())
-    for problem in (*_patterns(request, input_shape(), ""), *_profile(model_id), *_rules(request)):
+    for problem in _patterns(request, shape, ""):
         raise BedrockRefusal(problem)
     return request
 

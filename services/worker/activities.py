@@ -152,7 +152,9 @@ class Activities:
         return WorkResult(Progress.OVER)
 
     async def _to_answer(self, begun: BeginAttemptResponse) -> Finish | None:
-        attempt = await Attempt.prepare(begun, self._stubs, self._catalogue, leaving=_leaving())
+        attempt = await Attempt.prepare(
+            begun, self._stubs, self._catalogue, self._stops.readers, leaving=_leaving()
+        )
         return await attempt.to_answer()
 
 

@@ -14,14 +14,50 @@ from typing import TypeAlias
 from aucert.astra.v1.agent_pb2 import Ceilings
 from aucert.astra.v1.task_run_pb2 import TaskRun
 from aucert.astra.v1.transcript_pb2 import TranscriptTurn
+from aucert.models.v1.generation_pb2 import (
+    FINISH_REASON_CONTENT_FILTER,
+    FINISH_REASON_LENGTH,
+    FINISH_REASON_MALFORMED,
+)
 from aucert.models.v1.message_pb2 import ROLE_ASSISTANT, ROLE_TOOL, Message, ToolCall
-from services.worker.labels import bare
+from services.worker.labels import bare, continuing
+from services.worker.turns import (
+    calls_of,
+    cut_before_last,
+    cuts_in_a_row,
+    is_cut,
+    is_text,
+    text_of,
+    tokens_of,
+)
 
 CALLS_PER_TURN_MAX = 64
 """More calls than this in one turn are left out of it; the model sees which were made."""
+CUTS_IN_A_ROW_MAX = 4
+"""Turns that reach the output limit, one after the other, before the run is given up."""
 EMPTY_ANSWER = (
     "Your last message held neither text nor a tool call. Call a tool, or write the answer: "
     "its text is posted in the thread."
+)
+CUT_ANSWER = (
+    "Your last message reached the limit of what you may write at once and was cut. Go on exactly where it "
+    "stops, without repeating anything: what you wrote is kept and put before it."
+)
+CUT_CALLS = (
+    "Your last message reached the limit of what you may write at once and was cut, so calls may be missing "
+    "or broken. Make fewer or smaller calls in one message."
+)
+CUT_BEFORE_CALLS = (
+    "What you wrote before these calls is no part of the answer. Once you have what you need, write the "
+    "whole answer anew, from its beginning."
+)
+MALFORMED_ANSWER = (
+    "Your last message could not be read whole. Write it again: a tool call in the form of its schema, or "
+    "the whole answer, from its beginning, as plain text."
+)
+TWO_AUTHORS = (
+    "The part of the answer before your last message was written by another model. Write the whole answer "
+    "anew, in one message."
 )
 
 
@@ -32,9 +68,13 @@ class CallModel:
 
 @dataclass(frozen=True, slots=True)
 class RunTools:
-    """Run the calls of the last turn, none of which has a recorded result."""
+    """Run the calls of the last turn, none of which has a recorded result.
+
+    `remark`: what the model is told beside their results. Empty: nothing.
+    """
 
     calls: tuple[ToolCall, ...]
+    remark: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +99,8 @@ class Fail:
     reason: str
 
 
+_NO_ANSWER = (FINISH_REASON_LENGTH, FINISH_REASON_MALFORMED, FINISH_REASON_CONTENT_FILTER)
+"""How a turn ends whose text is never posted."""
 Step: TypeAlias = CallModel | RunTools | Correct | Finish | Fail
 
 
@@ -87,30 +129,57 @@ def next_step(turns: Sequence[TranscriptTurn], limits: Limits, now: datetime) ->
     if now >= limits.deadline:
         return Fail("DEADLINE_EXCEEDED")
     last = turns[-1]
-    if answer := answer_of(last):
+    if last.finish_reason == FINISH_REASON_CONTENT_FILTER:
+        return Fail("MODEL_FILTERED")
+    if answer := answer_of(turns):
         return answer
     spoken = last.message.role == ROLE_ASSISTANT
     calls = calls_of(last.message) if spoken else ()
-    if mistakes_in_a_row(turns) > limits.mistakes_max:
-        return Fail("MODEL_MISTAKES")
-    if exceeded := _exceeded(turns, limits):
-        return Fail(exceeded)
+    if reason := _given_up(turns, limits):
+        return Fail(reason)
     if calls:
-        return RunTools(calls)
-    return Correct(EMPTY_ANSWER) if spoken else CallModel()
+        return RunTools(calls, _remark(turns))
+    return Correct(_correction(turns)) if spoken else CallModel()
 
 
-def answer_of(turn: TranscriptTurn) -> Finish | None:
-    """The answer this turn is: a model's text without calls. None: it is no answer."""
-    message = turn.message
-    if message.role != ROLE_ASSISTANT or calls_of(message):
+def answer_of(turns: Sequence[TranscriptTurn]) -> Finish | None:
+    """The answer that these turns end with: a model's text without calls. None: they end with none.
+
+    What it wrote before, each time up to its output limit, is put before it. Nothing that was cut, or that
+    two models wrote, is an answer.
+    """
+    last = turns[-1]
+    if not is_text(last) or last.finish_reason in _NO_ANSWER:
         return None
-    text = bare(text_of(message))
-    return Finish(text, turn.model_label) if text else None
+    written, label = [*cut_before_last(turns), last], last.model_label
+    text = bare("".join(continuing(text_of(turn.message), label) for turn in written))
+    if not text or any(turn.model_label != label for turn in written):
+        return None
+    return Finish(text, label)
 
 
-def _exceeded(turns: Sequence[TranscriptTurn], limits: Limits) -> str:
-    """The ceiling that forbids another model turn. Empty: none does."""
+def _remark(turns: Sequence[TranscriptTurn]) -> str:
+    """What to tell a model beside the results of its calls. Empty: nothing."""
+    remarks = (CUT_CALLS if is_cut(turns[-1]) else "", CUT_BEFORE_CALLS if cut_before_last(turns) else "")
+    return " ".join(filter(None, remarks))
+
+
+def _correction(turns: Sequence[TranscriptTurn]) -> str:
+    """What to tell a model whose last turn is neither an answer nor calls."""
+    last = turns[-1]
+    if is_cut(last):
+        return CUT_ANSWER
+    if last.finish_reason == FINISH_REASON_MALFORMED:
+        return MALFORMED_ANSWER
+    return TWO_AUTHORS if bare(text_of(last.message)) else EMPTY_ANSWER
+
+
+def _given_up(turns: Sequence[TranscriptTurn], limits: Limits) -> str:
+    """Why no further model turn is made: what it failed at, or the ceiling it reached. Empty: one is."""
+    if cuts_in_a_row(turns) > CUTS_IN_A_ROW_MAX:
+        return "MODEL_OUTPUT_EXCEEDED"
+    if mistakes_in_a_row(turns) > limits.mistakes_max:
+        return "MODEL_MISTAKES"
     if sum(turn.message.role == ROLE_ASSISTANT for turn in turns) >= limits.turns_max:
         return "TURNS_EXCEEDED"
     if sum(tokens_of(turn) for turn in turns) >= limits.tokens_max:
@@ -121,36 +190,20 @@ def _exceeded(turns: Sequence[TranscriptTurn], limits: Limits) -> str:
 def mistakes_in_a_row(turns: Sequence[TranscriptTurn]) -> int:
     """Model turns up to the last that came to nothing by the model's own fault.
 
-    Such a turn is empty, or each of its calls failed in a way other arguments would mend. What people
-    say in between does not count as an improvement.
+    Such a turn is no answer and not cut, or each of its calls failed in a way other arguments would mend.
+    What people say in between does not count as an improvement.
     """
     mistakes = 0
-    for turn in turns:
+    for place, turn in enumerate(turns, start=1):
         message = turn.message
         if message.role == ROLE_TOOL:
             results = [part.tool_result for part in message.parts if part.HasField("tool_result")]
             mistakes = (
                 mistakes + 1 if results and all(each.failed and each.fixable for each in results) else 0
             )
-        elif message.role == ROLE_ASSISTANT and not calls_of(message):
-            mistakes = 0 if answer_of(turn) else mistakes + 1
+        elif is_text(turn):
+            mistakes = 0 if is_cut(turn) or answer_of(turns[:place]) else mistakes + 1
     return mistakes
-
-
-def calls_of(message: Message) -> tuple[ToolCall, ...]:
-    """The calls in a message, in order."""
-    return tuple(part.tool_call for part in message.parts if part.HasField("tool_call"))
-
-
-def text_of(message: Message) -> str:
-    """The text of a message, its parts joined."""
-    return "".join(part.text for part in message.parts if part.HasField("text"))
-
-
-def tokens_of(turn: TranscriptTurn) -> int:
-    """Tokens read and written for a turn, cached ones included."""
-    usage = turn.usage
-    return usage.tokens_input + usage.tokens_output + usage.tokens_cache_read + usage.tokens_cache_write
 
 
 def as_recorded(message: Message, position: int) -> Message:

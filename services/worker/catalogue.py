@@ -10,6 +10,7 @@ from aucert.models.v1.model_pb2 import Model
 from aucert.models.v1.model_service_pb2 import ListModelsRequest
 from aucert.tools.v1.tool_pb2 import Tool
 from aucert.tools.v1.tool_service_pb2 import ListToolsRequest
+from services.common.caller import caller_or_none
 from services.worker.failures import RunFailed
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from aucert.tools.v1.tool_service_pb2_grpc import ToolServiceAsyncStub
 
 REMEMBERED_SECONDS = 60.0
+TENANTS_MAX = 1_000
 
 
 class Catalogue:
@@ -26,7 +28,7 @@ class Catalogue:
         self._model_stub = models
         self._tool_stub = tools
         self._models: tuple[float, dict[str, Model]] = (0.0, {})
-        self._tools: tuple[float, Sequence[Tool]] = (0.0, ())
+        self._tools: dict[str, tuple[float, Sequence[Tool]]] = {}
 
     async def model(self, alias: str) -> Model:
         """The model with this alias. Raises RunFailed when there is none."""
@@ -40,9 +42,13 @@ class Catalogue:
         return models[alias]
 
     async def tools(self) -> Sequence[Tool]:
-        """All tools, in the catalogue's order."""
-        asked, tools = self._tools
+        """The tools of the tenant at hand, in the catalogue's order; which are there is up to its tokens."""
+        caller = caller_or_none()
+        tenant_id = caller.tenant_id if caller else ""
+        asked, tools = self._tools.get(tenant_id, (0.0, ()))
         if not tools or time.monotonic() - asked > REMEMBERED_SECONDS:
             tools = (await self._tool_stub.ListTools(ListToolsRequest())).tools
-            self._tools = (time.monotonic(), tools)
+            if len(self._tools) >= TENANTS_MAX:
+                self._tools.clear()
+            self._tools[tenant_id] = (time.monotonic(), tools)
         return tools

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 
 from aucert.models.v1.message_pb2 import Message
 from aucert.models.v1.model_pb2 import Model
+from services.common.token_bound import tokens_at_most
 
-BYTES_PER_TOKEN_MIN = 2
-"""No tokenizer in use makes more tokens of prose or code than one for every two bytes of UTF-8."""
 PRICED_TOKENS = 1_000_000
 
 
@@ -22,7 +21,7 @@ def worst_case_usd_micros(model: Model, *, framing_bytes: int, messages: Iterabl
     `framing_bytes` is the size of the system prompt and the tool definitions.
     """
     size = framing_bytes + sum(message.ByteSize() for message in messages)
-    tokens_input = min(-(-size // BYTES_PER_TOKEN_MIN), model.context_tokens_max)
+    tokens_input = min(tokens_at_most(size), model.context_tokens_max)
     pricing = model.pricing
     input_price = max(pricing.input_usd_micros, pricing.cache_write_usd_micros)
     total = tokens_input * input_price + model.output_tokens_max * pricing.output_usd_micros

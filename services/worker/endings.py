@@ -8,6 +8,7 @@ have read it. A notice that cannot be delivered is put on record instead.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from aucert.astra.v1.task_run_pb2 import (
@@ -42,7 +43,10 @@ OPERATION_RESOLVE = "resolve_comment"
 
 
 class Endings:
-    """Ends runs. `worker` is the name its attempts are recorded under."""
+    """Ends runs. `worker` is the name its attempts are recorded under.
+
+    `resolve_after`: operations that close their thread unasked, where who asked belongs to the place.
+    """
 
     def __init__(
         self,
@@ -51,7 +55,9 @@ class Endings:
         notifier: Notifier,
         *,
         worker: str,
+        resolve_after: Collection[str] = (),
     ) -> None:
+        self._resolve_after = resolve_after
         self._runs = runs
         self._threads = threads
         self._notifier = notifier
@@ -63,7 +69,8 @@ class Endings:
         request = PostAnswerRequest(task_run_id=run.task_run_id, fence=fence, address=run.address, text=text)
         posted = await paced(lambda: self._threads.PostAnswer(request, timeout=POST_TIMEOUT_SECONDS))
         reach(CrashPoint.ANSWER_POSTED)
-        if run.operation == OPERATION_RESOLVE:
+        unasked = run.requester_trusted and run.operation in self._resolve_after
+        if run.operation == OPERATION_RESOLVE or unasked:
             await self._resolve(run)
         await self._complete(
             CompleteTaskRunRequest(
@@ -106,7 +113,7 @@ class Endings:
             await self.stop(run, begun.fence)
         else:
             outcome = TASK_RUN_OUTCOME_CANCELLED if lost.cancelled else TASK_RUN_OUTCOME_FAILURE
-            unposted = answer_of(begun.turns[-1]) if begun.turns else None
+            unposted = answer_of(begun.turns) if begun.turns else None
             text = labelled(unposted.text, unposted.model_label) if unposted else ""
             await self._end(run, begun.fence, outcome, lost.reason, text)
 
@@ -154,4 +161,4 @@ class Endings:
 
 def answer_begun(begun: BeginAttemptResponse) -> Finish | None:
     """The answer that is in the thread already, or may be; None: nothing of one was sent."""
-    return answer_of(begun.turns[-1]) if begun.answer_begun else None
+    return answer_of(begun.turns) if begun.answer_begun else None

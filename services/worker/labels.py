@@ -34,3 +34,9 @@ def bare(text: str) -> str:
         if kept := found["kept"]:
             text, start, reopened = kept + text[start:], 0, reopened + 1
     return text[start:].strip()
+
+
+def continuing(text: str, label: str) -> str:
+    """A text that goes on where another stopped, without its own label if it opens with that once more."""
+    begun = text.lstrip()
+    return begun.removeprefix(f"[{label}]") if begun.startswith(f"[{label}]") else text

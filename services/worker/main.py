@@ -54,7 +54,13 @@ async def running(settings: WorkerSettings) -> AsyncIterator[RunningServer]:
         activities = Activities(
             stubs,
             Catalogue(stubs.models, stubs.tools),
-            Endings(stubs.runs, stubs.threads, notifier, worker=worker),
+            Endings(
+                stubs.runs,
+                stubs.threads,
+                notifier,
+                worker=worker,
+                resolve_after={*settings.resolve_after.split(",")} - {""},
+            ),
             Pauses(stubs.runs, notifier, budget_wait=timedelta(seconds=settings.budget_wait_seconds)),
             stops,
             worker=worker,

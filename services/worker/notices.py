@@ -16,6 +16,7 @@ _FAILURES: dict[str, tuple[str, str]] = {
     "TOKENS_EXCEEDED": ("it needed to read and write more than one run may", _SMALLER),
     "DEADLINE_EXCEEDED": ("it was not done in the time a run may take", _SMALLER),
     "MODEL_MISTAKES": ("the model kept calling tools wrongly or wrote nothing", "Say it in other words."),
+    "MODEL_OUTPUT_EXCEEDED": ("the answer became longer than the model may write", _SMALLER),
     "MODEL_CONTEXT_EXCEEDED": ("the conversation became too long for the model", _SMALLER),
     "MODEL_UNAVAILABLE": ("the model's provider did not answer", _ASK_AGAIN),
     "MODEL_REFUSED": ("the model's provider refused the request", _OPERATOR),

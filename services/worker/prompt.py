@@ -38,18 +38,19 @@ def assemble(agent: Agent, *, operation: str, model_label: str) -> Prompt:
     return Prompt(text=text, sha256=hashlib.sha256(text.encode()).hexdigest())
 
 
-def offered(tools: Iterable[Tool], *, has_repository: bool, trusted: bool) -> list[Tool]:
+def offered(tools: Iterable[Tool], *, agent: str, has_repository: bool, trusted: bool) -> list[Tool]:
     """The tools this run may call, in the catalogue's order.
 
-    A tool that declares no effect or waits for a person's approval is left out, the repository's own where
-    there is none, and what is for trusted requesters where one is not. What is offered stays the same for a
-    whole attempt; whether a call may run, the tools service looks up each time.
+    A tool that declares no effect or waits for a person's approval is left out, one that is for other agents,
+    the repository's own where there is none, and what is for trusted requesters where one is not. What is
+    offered stays the same for a whole attempt; whether a call may run, the tools service looks up each time.
     """
     return [
         tool
         for tool in tools
         if tool.effect != TOOL_EFFECT_UNSPECIFIED
         and tool.approval == TOOL_APPROVAL_NONE
+        and (not tool.agents or agent in tool.agents)
         and (has_repository or not tool.method.startswith(REPOSITORY_TOOLS))
         and (trusted or tool.trust == TOOL_TRUST_ANY)
     ]

@@ -28,3 +28,5 @@ class WorkerSettings(ServiceSettings):
     """Runs one worker process works on at once."""
     budget_wait_seconds: float = Field(86_400.0, alias="BUDGET_WAIT_SECONDS", ge=1.0, le=172_800.0)
     """How long a run that reached a cap on spending waits for somebody to raise it before it fails."""
+    resolve_after: str = Field("", alias="RESOLVE_AFTER", pattern=r"^([a-z_]+(,[a-z_]+)*)?$")
+    """Operations, with commas, whose answer also resolves the thread though nobody asked. Empty: none."""

@@ -1,4 +1,4 @@
-"""Hears which runs were asked to stop, and tells whoever works on them at once.
+"""Hears which runs were asked to stop, and tells whoever works on them at once; also which somebody reads.
 
 One stream from Astra for the whole process. While it is down nothing is missed: it begins with every
 unfinished run that was asked to stop, and each attempt begins by looking at its own run.
@@ -16,6 +16,7 @@ import grpc
 import structlog
 
 from aucert.astra.v1.task_run_service_pb2 import WatchStopRequestsRequest
+from services.worker.reading_along import Readers
 
 if TYPE_CHECKING:
     from aucert.astra.v1.task_run_service_pb2_grpc import TaskRunServiceAsyncStub
@@ -32,6 +33,7 @@ class Stops:
     def __init__(self, runs: TaskRunServiceAsyncStub) -> None:
         self._runs = runs
         self._watched: dict[str, set[asyncio.Event]] = {}
+        self.readers = Readers()
         self.listening = asyncio.Event()
         """Set while the stream stands."""
 
@@ -47,6 +49,7 @@ class Stops:
             watchers.discard(stopped)
             if not watchers:
                 self._watched.pop(task_run_id, None)
+                self.readers.forget(task_run_id)
 
     async def check(self) -> None:
         """Raise unless the stream stands."""
@@ -63,6 +66,8 @@ class Stops:
                     self.listening.set()
                     for stopped in self._watched.get(response.task_run_id, ()):
                         stopped.set()
+                    if response.read_along_task_run_id in self._watched:
+                        self.readers.told_of(response.read_along_task_run_id)
             except grpc.aio.AioRpcError as error:
                 log.warning("stop_stream_broken", code=error.code().name)
             finally:

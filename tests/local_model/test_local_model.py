@@ -14,7 +14,7 @@ import aiohttp
 import grpc
 import pytest
 
-from aucert.models.v1 import model_service_pb2 as pb
+from aucert.models.v1.generation_pb2 import FINISH_REASON_LENGTH
 from aucert.models.v1.message_pb2 import ROLE_USER, Message, Part
 from services.cli.local_model import NAME, served_if_asked
 from tests.service.models_kit import READ, ask, finished, generate, models, refusal, text_of
@@ -53,7 +53,7 @@ async def test_it_streams_an_answer_and_goes_on_with_the_conversation(stub: Mode
 
 async def test_an_answer_that_reaches_the_limit_says_so(stub: ModelServiceAsyncStub):
     cut = await finished(stub, ask("local", FRANCE, output_tokens_max=2))
-    assert (cut.finish_reason, cut.usage.tokens_output) == (pb.FINISH_REASON_LENGTH, 2)
+    assert (cut.finish_reason, cut.usage.tokens_output) == (FINISH_REASON_LENGTH, 2)
 
 
 async def test_a_conversation_that_no_longer_fits_is_told_apart(stub: ModelServiceAsyncStub):

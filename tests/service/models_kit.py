@@ -18,7 +18,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from aucert.common.v1.scope_pb2 import SCOPE_MODELS_GENERATE, SCOPE_MODELS_READ
+from aucert.astra.v1.model_default_service_pb2 import ListModelDefaultsResponse
+from aucert.common.v1.scope_pb2 import SCOPE_MODELS_EMBED, SCOPE_MODELS_GENERATE, SCOPE_MODELS_READ
 from aucert.models.v1 import model_service_pb2 as pb
 from aucert.models.v1.message_pb2 import ROLE_TOOL, ROLE_USER, Message, Part, ToolResult
 from aucert.models.v1.model_service_pb2_grpc import ModelServiceStub, add_ModelServiceServicer_to_server
@@ -26,11 +27,18 @@ from services.common.caller import Principal
 from services.common.channels import connect
 from services.common.errors import Unauthenticated
 from services.common.server import Registration, serve
-from services.models.installation import build_catalogue, read_catalogue_file
+from services.models.embedding.calls import EmbeddingCalls
+from services.models.embedding.providers import opened_embedders
+from services.models.installation import (
+    build_catalogue,
+    build_embedding_catalogue,
+    read_catalogue_file,
+)
 from services.models.provider import Provider
 from services.models.providers import opened
 from services.models.servicer import ModelServicer
 from services.models.settings import ModelsSettings
+from services.models.tenant_defaults import TenantDefaults
 from services.sandbox.anthropic import build_anthropic_app
 from services.sandbox.bedrock import build_bedrock_app
 from services.sandbox.model_world import ModelWorld
@@ -52,15 +60,24 @@ class KnownTokens:
     async def principal(self, token: str) -> Principal:
         if token not in (TOKEN, "gateway-token"):
             raise Unauthenticated("No such token.")
-        return Principal("worker", "t-1", frozenset({SCOPE_MODELS_GENERATE, SCOPE_MODELS_READ}))
+        return Principal(
+            "worker", "t-1", frozenset({SCOPE_MODELS_EMBED, SCOPE_MODELS_GENERATE, SCOPE_MODELS_READ})
+        )
+
+
+class NothingSet:
+    """Stands for Astra: nobody set a model for a tenant or an agent."""
+
+    async def ListModelDefaults(self, _request: object) -> ListModelDefaultsResponse:
+        return ListModelDefaultsResponse()
 
 
 @asynccontextmanager
 async def models(
-    providers: Mapping[str, Provider] | None = None, **settings: Any
+    providers: Mapping[str, Provider] | None = None, *, astra: Any = None, **settings: Any
 ) -> AsyncIterator[ModelServiceAsyncStub]:
     """The service over gRPC, with the providers these settings configure, or those given."""
-    async with serving_models(providers, **settings) as address:
+    async with serving_models(providers, astra=astra, **settings) as address:
         channel = connect(address, TOKEN)
         yield ModelServiceStub(channel)
         await channel.close()
@@ -68,7 +85,7 @@ async def models(
 
 @asynccontextmanager
 async def serving_models(
-    providers: Mapping[str, Provider] | None = None, **settings: Any
+    providers: Mapping[str, Provider] | None = None, *, astra: Any = None, **settings: Any
 ) -> AsyncIterator[str]:
     """The same; yields its address."""
     found = ModelsSettings(_env_file=None, ASTRA_TOKEN="x", **settings)
@@ -76,7 +93,15 @@ async def serving_models(
     catalogue = build_catalogue(found, file)
     async with AsyncExitStack() as stack:
         known = providers or await stack.enter_async_context(opened(found, file.servers))
-        servicer = ModelServicer(catalogue, known, default_alias=catalogue.default_alias(found.default_model))
+        embedding_models = build_embedding_catalogue(found, file)
+        embedders = await stack.enter_async_context(opened_embedders(embedding_models, found, file.servers))
+        servicer = ModelServicer(
+            catalogue,
+            known,
+            default_alias=catalogue.default_alias(found.default_model),
+            defaults=TenantDefaults(astra or NothingSet()),
+            embeddings=EmbeddingCalls(embedding_models, embedders),
+        )
         registration = Registration(
             "aucert.models.v1.ModelService", add_ModelServiceServicer_to_server, servicer
         )

@@ -74,6 +74,32 @@ async def test_an_open_run_fills_and_its_stream_ends_with_it(browser: Browser, a
             await told.frame()
 
 
+async def test_text_grows_in_an_open_page_until_its_turn_is_recorded(browser: Browser, astra: Astra) -> None:
+    run = await astra.create()
+    run_id, fence = run.task_run_id, (await astra.begin(run.task_run_id)).fence
+    heard = astra.runs.WatchStopRequests(run_pb.WatchStopRequestsRequest())
+    async with stream(browser, f"/runs/{run_id}/live?after=0") as told:
+        async for each in heard:
+            if each.read_along_task_run_id == run_id:
+                break
+
+        async def write(offset: int, text: str) -> None:
+            piece = run_pb.StreamedText(fence=fence, position=1, offset=offset, text=text)
+            await astra.runs.PublishText(run_pb.PublishTextRequest(task_run_id=run_id, text=piece))
+
+        await write(0, "<b>Once")
+        await until(told, "&lt;b&gt;Once")
+        await write(7, " upon a time")
+        frame = await until(told, "Once upon a time")
+        assert 'hx-target="#writing"' in frame
+        assert "What happened" not in frame, "the rest of the page is not sent again"
+        reservation = await astra.reserve(run_id, fence)
+        await astra.commit_turn(run_id, fence, reservation, Part(text="Once upon a time."))
+        html = await until(told, "answered")
+        assert "Being written" not in html
+    heard.cancel()
+
+
 async def test_a_page_that_was_cut_off_goes_on_after_the_last_event_it_has(
     browser: Browser, astra: Astra
 ) -> None:

@@ -53,7 +53,8 @@ async def test_the_list_shows_the_runs_newest_first_with_what_they_took(
     done, queued = await finished(astra), await astra.create()
     html = await browser.page("/")
     assert [queued.task_run_id, done.task_run_id] == listed(html)
-    for told in ("success", "queued", "maria", "acme/shop#7", "[R0]", "20 in + 10 cached, 10 out", "$0.0002"):
+    used = "20 in + 10 cached (20% from the cache), 10 out"
+    for told in ("success", "queued", "maria", "acme/shop#7", "[R0]", used, "$0.0002"):
         assert told in html
 
 

@@ -11,6 +11,13 @@ import grpc
 import pytest
 
 from aucert.models.v1 import model_service_pb2 as pb
+from aucert.models.v1.generation_pb2 import (
+    FINISH_REASON_CONTENT_FILTER,
+    FINISH_REASON_LENGTH,
+    FINISH_REASON_STOP,
+    FINISH_REASON_TOOL_CALLS,
+)
+from aucert.models.v1.message_pb2 import ROLE_USER, Message, Part
 from services.sandbox.anthropic import build_anthropic_app
 from services.sandbox.model_world import ModelWorld, Reply, ToolUse, Trouble
 from tests.service.models_kit import (
@@ -66,7 +73,7 @@ async def test_it_calls_tools_reads_their_results_and_answers(stub: ModelService
     reply = results("# Shop", "", failed=True)
     request = ask("opus-direct", USER, first.message, reply, system="Be kind.", tools=[READ])
     second = await finished(stub, request)
-    assert first.finish_reason == pb.FINISH_REASON_TOOL_CALLS
+    assert first.finish_reason == FINISH_REASON_TOOL_CALLS
     calls = [part.tool_call for part in first.message.parts if part.HasField("tool_call")]
     assert [(each.call_id, each.arguments_json) for each in calls] == [
         ("t1_0", READ_README.arguments),
@@ -134,9 +141,9 @@ async def test_the_prompt_is_cached_after_the_tools_the_system_and_the_last_two_
 @pytest.mark.parametrize(
     ("stop_reason", "expected"),
     [
-        ("max_tokens", pb.FINISH_REASON_LENGTH),
-        ("refusal", pb.FINISH_REASON_CONTENT_FILTER),
-        ("pause_turn", pb.FINISH_REASON_STOP),
+        ("max_tokens", FINISH_REASON_LENGTH),
+        ("refusal", FINISH_REASON_CONTENT_FILTER),
+        ("pause_turn", FINISH_REASON_STOP),
     ],
 )
 async def test_each_stop_reason_is_a_finish_reason(
@@ -154,7 +161,6 @@ OVERLOADED = (grpc.StatusCode.UNAVAILABLE, "MODEL_UNAVAILABLE", 10.0)
 REFUSED = (grpc.StatusCode.FAILED_PRECONDITION, "MODEL_REFUSED", 0.0)
 TOO_LONG = (grpc.StatusCode.FAILED_PRECONDITION, "MODEL_CONTEXT_EXCEEDED", 0.0)
 SLOW = (grpc.StatusCode.RESOURCE_EXHAUSTED, "MODEL_RATE_LIMITED", 7.0)
-SLOW_UNSAID = (grpc.StatusCode.RESOURCE_EXHAUSTED, "MODEL_RATE_LIMITED", 10.0)
 
 
 @pytest.mark.parametrize(
@@ -172,7 +178,7 @@ SLOW_UNSAID = (grpc.StatusCode.RESOURCE_EXHAUSTED, "MODEL_RATE_LIMITED", 10.0)
         (Reply(refused="invalid_request_error:prompt is too long: 1 tokens > 0 maximum"), TOO_LONG),
         (Reply("Be", stop_reason="model_context_window_exceeded"), TOO_LONG),
         (Reply("Because", error="overloaded_error"), OVERLOADED),
-        (Reply("Because", error="rate_limit_error"), SLOW_UNSAID),
+        (Reply("Because", error="rate_limit_error"), OVERLOADED),  # what it wrote may be billed
         (Reply("Because", error="api_error"), AWAY),
         (Reply("Because", error="invalid_request_error"), REFUSED),
         (Reply("Because", trouble=Trouble.CUT), AWAY),
@@ -226,3 +232,22 @@ async def test_the_stand_in_refuses_what_the_sdks_types_do_not_allow(wrong: dict
             async with session.post(f"{url}/v1/messages", json=body) as response:
                 assert response.status == status
                 await response.read()
+
+
+async def test_tokens_are_counted_by_the_provider_and_nothing_is_generated():
+    world = ModelWorld()
+    async with models_over_anthropic(world) as stub:
+        few = await stub.CountTokens(
+            pb.CountTokensRequest(
+                model_alias="opus-direct", system="Be brief.", messages=[USER], tools=[READ]
+            )
+        )
+        more = await stub.CountTokens(
+            pb.CountTokensRequest(
+                model_alias="opus-direct",
+                messages=[USER, Message(role=ROLE_USER, parts=[Part(text="x" * 4_000)])],
+            )
+        )
+    assert (few.counter, more.counter) == (pb.TOKEN_COUNTER_PROVIDER, pb.TOKEN_COUNTER_PROVIDER)
+    assert 0 < few.tokens_input < 1_000 <= more.tokens_input
+    assert not world.requests

@@ -13,6 +13,14 @@ import grpc
 import pytest
 
 from aucert.models.v1 import model_service_pb2 as pb
+from aucert.models.v1.generation_pb2 import (
+    FINISH_REASON_CONTENT_FILTER,
+    FINISH_REASON_LENGTH,
+    FINISH_REASON_MALFORMED,
+    FINISH_REASON_STOP,
+    FINISH_REASON_TOOL_CALLS,
+)
+from aucert.models.v1.message_pb2 import ROLE_USER, Message, Part
 from services.models.bedrock_sender import BedrockSender, bedrock_client
 from services.models.domain import ModelEntry, Price, Timeouts
 from services.models.settings import ModelsSettings
@@ -86,13 +94,13 @@ async def test_each_model_on_bedrock_calls_tools_reads_their_results_and_answers
     first = await finished(stub, ask(alias, system="Be kind.", tools=[READ]))
     reply = results("# Shop", "not found")
     second = await finished(stub, ask(alias, USER, first.message, reply, system="Be kind.", tools=[READ]))
-    assert first.finish_reason == pb.FINISH_REASON_TOOL_CALLS
+    assert first.finish_reason == FINISH_REASON_TOOL_CALLS
     calls = [part.tool_call for part in first.message.parts if part.HasField("tool_call")]
     assert [(each.call_id, each.arguments_json) for each in calls] == [
         ("t1_0", READ_README.arguments),
         ("t1_1", READ_README.arguments),
     ]
-    assert (second.message.parts[0].text, second.finish_reason) == ("It is a shop.", pb.FINISH_REASON_STOP)
+    assert (second.message.parts[0].text, second.finish_reason) == ("It is a shop.", FINISH_REASON_STOP)
     assert [each["role"] for each in world.requests[1]["messages"]] == ["user", "assistant", "user"]
     assert second.cost_usd_micros > 0
 
@@ -158,12 +166,12 @@ async def test_a_tool_can_be_forced_where_the_model_can_be_and_is_left_to_choose
 @pytest.mark.parametrize(
     ("stop_reason", "expected"),
     [
-        ("max_tokens", pb.FINISH_REASON_LENGTH),
-        ("guardrail_intervened", pb.FINISH_REASON_CONTENT_FILTER),
-        ("content_filtered", pb.FINISH_REASON_CONTENT_FILTER),
-        ("malformed_tool_use", pb.FINISH_REASON_MALFORMED),
-        ("malformed_model_output", pb.FINISH_REASON_MALFORMED),
-        ("stop_sequence", pb.FINISH_REASON_STOP),
+        ("max_tokens", FINISH_REASON_LENGTH),
+        ("guardrail_intervened", FINISH_REASON_CONTENT_FILTER),
+        ("content_filtered", FINISH_REASON_CONTENT_FILTER),
+        ("malformed_tool_use", FINISH_REASON_MALFORMED),
+        ("malformed_model_output", FINISH_REASON_MALFORMED),
+        ("stop_sequence", FINISH_REASON_STOP),
     ],
 )
 async def test_each_stop_reason_is_a_finish_reason(
@@ -174,6 +182,7 @@ async def test_each_stop_reason_is_a_finish_reason(
 
 
 AWAY = (grpc.StatusCode.UNAVAILABLE, "MODEL_UNAVAILABLE", 0.0)
+CUT_SHORT = (grpc.StatusCode.UNAVAILABLE, "MODEL_UNAVAILABLE", 10.0)
 REFUSED = (grpc.StatusCode.FAILED_PRECONDITION, "MODEL_REFUSED", 0.0)
 TOO_LONG = (grpc.StatusCode.FAILED_PRECONDITION, "MODEL_CONTEXT_EXCEEDED", 0.0)
 SLOW = (grpc.StatusCode.RESOURCE_EXHAUSTED, "MODEL_RATE_LIMITED", 7.0)
@@ -194,7 +203,7 @@ SLOW_UNSAID = (grpc.StatusCode.RESOURCE_EXHAUSTED, "MODEL_RATE_LIMITED", 10.0)
         (Reply(refused="ValidationException"), REFUSED),
         (Reply(refused="ValidationException:Input is too long for requested model."), TOO_LONG),
         (Reply("Be", stop_reason="model_context_window_exceeded"), TOO_LONG),
-        (Reply("Because", error="throttlingException"), SLOW_UNSAID),
+        (Reply("Because", error="throttlingException"), CUT_SHORT),
         (Reply("Because", error="modelStreamErrorException"), AWAY),
         (Reply("Because", error="internalServerException"), AWAY),
         (Reply("Because", error="serviceUnavailableException"), AWAY),
@@ -319,3 +328,25 @@ def entry() -> ModelEntry:
     return ModelEntry(
         "x", "X1", "bedrock", "zai.glm-4.7", 1_000, 100, Price(0, 0, 0, 0), timeouts=Timeouts(20, 20, 20)
     )
+
+
+async def test_tokens_are_counted_by_the_provider_and_nothing_is_generated():
+    world = ModelWorld()
+    async with models_over_bedrock(world) as stub:
+        few = await stub.CountTokens(
+            pb.CountTokensRequest(model_alias="sonnet", system="Be brief.", messages=[USER], tools=[READ])
+        )
+        more = await stub.CountTokens(
+            pb.CountTokensRequest(
+                model_alias="sonnet", messages=[USER, Message(role=ROLE_USER, parts=[Part(text="x" * 4_000)])]
+            )
+        )
+    assert (few.counter, more.counter) == (pb.TOKEN_COUNTER_PROVIDER, pb.TOKEN_COUNTER_PROVIDER)
+    assert 0 < few.tokens_input < 1_000 <= more.tokens_input
+    assert not world.requests
+
+
+async def test_a_model_that_its_provider_does_not_count_for_is_bounded():
+    async with models_over_bedrock(ModelWorld()) as stub:
+        answer = await stub.CountTokens(pb.CountTokensRequest(model_alias="glm", messages=[USER]))
+    assert answer.counter == pb.TOKEN_COUNTER_BOUND

@@ -10,8 +10,10 @@ from datetime import timedelta
 
 import pytest
 
+from aucert.models.v1.generation_pb2 import FINISH_REASON_STOP, PassedOver
 from aucert.models.v1.message_pb2 import ROLE_ASSISTANT, Message, Part
-from aucert.models.v1.model_service_pb2 import FINISH_REASON_STOP, GenerateRequest, PassedOver
+from aucert.models.v1.model_service_pb2 import GenerateRequest
+from services.common.billing import UNBILLED, is_unbilled
 from services.common.errors import ServiceError
 from services.models.circuit import FAILURES_MAX, OPEN_SECONDS, Circuits
 from services.models.domain import ModelEntry, Price, Timeouts, TokenCount
@@ -100,6 +102,15 @@ async def test_an_answer_already_begun_is_not_continued_by_another_model():
     with pytest.raises(ModelUnavailable):
         await written(FallbackCalls({"any": provider}), A, B)
     assert provider.asked == ["a"]
+
+
+async def test_a_limit_in_the_middle_of_an_answer_is_a_cut_that_may_be_billed():
+    busy = ModelRateLimited("busy", metadata=UNBILLED, retry_after=timedelta(seconds=1))
+    provider = Planned({"a": [busy]}, cut_after_a_piece=True)
+    with pytest.raises(ModelUnavailable) as cut:
+        await written(FallbackCalls({"any": provider}), A, B)
+    assert (provider.asked, cut.value.retry_after) == (["a"], timedelta(seconds=1))
+    assert not is_unbilled(cut.value)
 
 
 async def test_when_all_fail_one_error_names_them_and_says_when_to_come_back_if_all_are_busy():

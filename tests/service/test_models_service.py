@@ -13,10 +13,15 @@ import grpc
 import pytest
 from aiohttp import web
 
+from aucert.astra.v1.model_default_pb2 import ModelDefault
+from aucert.astra.v1.model_default_service_pb2 import ListModelDefaultsResponse
 from aucert.models.v1 import model_service_pb2 as pb
+from aucert.models.v1.generation_pb2 import FINISH_REASON_STOP, FINISH_REASON_TOOL_CALLS
 from aucert.models.v1.message_pb2 import ROLE_ASSISTANT, ROLE_USER, Message, Part, ToolCall
 from aucert.models.v1.model_service_pb2_grpc import ModelServiceStub
+from services.common.billing import is_unbilled
 from services.common.channels import connect
+from services.common.errors import from_rpc
 from services.models import scripted
 from services.models.coalescing import coalesce
 from services.models.domain import TokenCount
@@ -24,8 +29,8 @@ from services.models.errors import ModelOff
 from services.models.main import running
 from services.models.provider import Generation, Piece, ReasoningMark, ToolCallDelta
 from services.models.settings import ModelsSettings
-from tests.service.models_kit import USER, ask, generate, listening, models, refusal, text_of
-from tests.service.tools_stage import WORKER, serving_astra
+from tests.service.models_kit import READ, USER, ask, generate, listening, models, refusal, text_of
+from tests.service.tools_stage import WORKER, reason_of, serving_astra
 
 if TYPE_CHECKING:
     from aucert.models.v1.model_service_pb2_grpc import ModelServiceAsyncStub
@@ -65,7 +70,7 @@ async def test_the_text_of_a_stream_is_the_text_of_its_one_finished_message():
     async with models() as stub:
         *deltas, last = await generate(stub, ask())
     assert "".join(each.text_delta for each in deltas) == last.finished.message.parts[0].text
-    assert last.finished.finish_reason == pb.FINISH_REASON_STOP
+    assert last.finished.finish_reason == FINISH_REASON_STOP
     assert (last.finished.model_alias, last.finished.model_label) == ("rehearsal", "R0")
     assert last.finished.usage.tokens_output > 0
 
@@ -79,7 +84,7 @@ async def test_the_catalogue_is_listed_by_alias_and_says_what_is_off():
     sonnet = next(each for each in listed if each.alias == "sonnet")
     assert sonnet.off_reason == "AWS_REGION is not set"
     assert list(sonnet.fallbacks) == ["kimi", "kimi-k2.5", "glm"]
-    assert len(sonnet.capabilities) == 4
+    assert len(sonnet.capabilities) == 5
     assert sonnet.call_timeout.ToSeconds() == 900
 
 
@@ -225,7 +230,7 @@ async def test_a_script_is_played_by_marker_and_turn_and_each_call_is_logged(tmp
         first = (await generate(stub, ask("scripted")))[-1].finished
         second = (await generate(stub, ask("scripted", USER, first.message, USER)))[-1].finished
         other = await generate(stub, ask("scripted", Message(role=ROLE_USER, parts=[Part(text="Hi")])))
-    assert first.finish_reason == pb.FINISH_REASON_TOOL_CALLS
+    assert first.finish_reason == FINISH_REASON_TOOL_CALLS
     assert first.message.parts[0].tool_call == ToolCall(
         call_id="t1_0", tool_name="repo_read_file", arguments_json='{"path": "README.md"}'
     )
@@ -286,7 +291,7 @@ async def test_a_default_model_that_is_off_stops_the_start():
 
 
 def generation() -> Generation:
-    return Generation(Message(role=ROLE_ASSISTANT), pb.FINISH_REASON_STOP, TokenCount(), 0.0)
+    return Generation(Message(role=ROLE_ASSISTANT), FINISH_REASON_STOP, TokenCount(), 0.0)
 
 
 async def test_the_first_piece_goes_through_at_once_and_none_is_held_back_while_the_provider_pauses():
@@ -323,3 +328,75 @@ async def test_pieces_of_one_call_are_joined_and_those_of_different_things_are_n
         ToolCallDelta(1, "y", "{}"),
         ReasoningMark(),
     ]
+
+
+async def test_what_a_tenant_set_is_asked_of_astra_and_heeded():
+    class Astra:
+        asked = 0
+
+        async def ListModelDefaults(self, _request: object) -> ListModelDefaultsResponse:
+            self.asked += 1
+            known = ModelDefault(agent_slug="atlas", operation="answer", model_alias="local")
+            return ListModelDefaultsResponse(model_defaults=[known])
+
+    astra = Astra()
+    async with models(
+        OPENAI_BASE_URL="http://127.0.0.1:9/v1", DEFAULT_MODEL="rehearsal", astra=astra
+    ) as stub:
+        for agent, expected in (("atlas", "local"), ("apollo", "rehearsal")):
+            found = await stub.ResolveModel(pb.ResolveModelRequest(agent_slug=agent))
+            assert [each.alias for each in found.models] == [expected]
+    assert astra.asked == 1
+
+
+async def test_where_no_provider_counts_tokens_are_bounded_as_money_is_set_aside():
+    request = pb.CountTokensRequest(model_alias="rehearsal", system="é" * 50, messages=[USER], tools=[READ])
+    async with models() as stub:
+        answer = await stub.CountTokens(request)
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await stub.CountTokens(pb.CountTokensRequest(model_alias="local", messages=[USER]))
+    assert answer.tokens_input == -(-(100 + USER.ByteSize() + READ.ByteSize()) // 2)
+    assert answer.counter == pb.TOKEN_COUNTER_BOUND
+    assert reason_of(refused.value)[1] == "MODEL_OFF"
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "unbilled"),
+    [
+        (400, "", True),
+        (400, "content_filter", False),
+        (400, "context_length_exceeded", False),
+        (401, "", True),
+        (429, "", True),
+        (503, "", True),
+        (500, "", False),
+        (408, "", False),
+    ],
+)
+async def test_an_error_says_whether_a_provider_can_have_billed_for_the_call(
+    status: int, code: str, unbilled: bool
+):
+    async def handler(_request: web.Request) -> web.StreamResponse:
+        return web.json_response({"error": {"message": "no", "code": code}}, status=status)
+
+    async with models_over(handler) as stub:
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await generate(stub, ask("local"))
+    assert is_unbilled(from_rpc(refused.value)) == unbilled
+
+
+async def test_a_call_that_reached_no_provider_is_not_billed_and_one_cut_in_its_stream_may_be():
+    async def cut(request: web.Request) -> web.StreamResponse:
+        response = await streaming(request)
+        await response.write(event(error={"message": "slow down", "code": "rate_limit_exceeded"}))
+        return response
+
+    for alias, settings in (("local", {"OPENAI_BASE_URL": "http://127.0.0.1:9/v1"}), ("opus", {})):
+        async with models(**settings) as stub:
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await generate(stub, ask(alias))
+        assert is_unbilled(from_rpc(refused.value))
+    async with models_over(cut) as stub:
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await generate(stub, ask("local"))
+    assert not is_unbilled(from_rpc(refused.value))

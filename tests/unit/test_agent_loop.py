@@ -7,6 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aucert.astra.v1.transcript_pb2 import TranscriptTurn
+from aucert.models.v1.generation_pb2 import (
+    FINISH_REASON_CONTENT_FILTER,
+    FINISH_REASON_LENGTH,
+    FINISH_REASON_MALFORMED,
+    FINISH_REASON_UNSPECIFIED,
+    FinishReason,
+)
 from aucert.models.v1.message_pb2 import (
     ROLE_ASSISTANT,
     ROLE_TOOL,
@@ -19,7 +26,13 @@ from aucert.models.v1.message_pb2 import (
 )
 from services.worker.agent import (
     CALLS_PER_TURN_MAX,
+    CUT_ANSWER,
+    CUT_BEFORE_CALLS,
+    CUT_CALLS,
+    CUTS_IN_A_ROW_MAX,
     EMPTY_ANSWER,
+    MALFORMED_ANSWER,
+    TWO_AUTHORS,
     CallModel,
     Correct,
     Fail,
@@ -27,6 +40,7 @@ from services.worker.agent import (
     Limits,
     RunTools,
     Step,
+    answer_of,
     as_recorded,
     mistakes_in_a_row,
     next_step,
@@ -41,11 +55,23 @@ def user(text: str = "hello", event: str = "") -> TranscriptTurn:
     return TranscriptTurn(message=Message(role=ROLE_USER, parts=[Part(text=text)]), thread_event_id=event)
 
 
-def said(text: str, tokens: int = 1) -> TranscriptTurn:
+def said(
+    text: str,
+    tokens: int = 1,
+    finish: FinishReason.ValueType = FINISH_REASON_UNSPECIFIED,
+    label: str = "R0",
+) -> TranscriptTurn:
     parts = [Part(text=text)] if text else []
     return TranscriptTurn(
-        message=Message(role=ROLE_ASSISTANT, parts=parts), model_label="R0", usage=Usage(tokens_output=tokens)
+        message=Message(role=ROLE_ASSISTANT, parts=parts),
+        model_label=label,
+        usage=Usage(tokens_output=tokens),
+        finish_reason=finish,
     )
+
+
+def cut(text: str, label: str = "R0") -> TranscriptTurn:
+    return said(text, finish=FINISH_REASON_LENGTH, label=label)
 
 
 def called(*calls: ToolCall) -> TranscriptTurn:
@@ -199,3 +225,56 @@ def test_an_attempt_that_reads_the_record_anew_decides_the_same(turns: list[Tran
 @given(records())
 def test_model_turns_never_pass_the_ceiling(turns: list[TranscriptTurn]) -> None:
     assert sum(turn.message.role == ROLE_ASSISTANT for turn in turns) <= LIMITS.turns_max
+
+
+def test_a_text_that_was_cut_is_continued_and_answered_in_one_piece():
+    assert next_step([user(), cut("[R0] Once upon")], LIMITS, NOW) == Correct(CUT_ANSWER)
+    turns = [
+        user(),
+        cut("[R0] Once upon"),
+        user(CUT_ANSWER),
+        cut(" a time"),
+        user(CUT_ANSWER),
+        said("[R0] it was."),
+    ]
+    assert next_step(turns, LIMITS, NOW) == Finish("Once upon a time it was.", "R0")
+
+
+def test_a_text_from_before_other_work_is_no_part_of_the_answer_and_the_model_is_told():
+    turns = [user(), cut("Once"), user(CUT_ANSWER), called()]
+    assert next_step(turns, LIMITS, NOW) == RunTools((CALL,), CUT_BEFORE_CALLS)
+    turns += [results("ok"), user(CUT_BEFORE_CALLS), said("It is a shop.")]
+    assert next_step(turns, LIMITS, NOW) == Finish("It is a shop.", "R0")
+
+
+def test_an_answer_that_two_models_wrote_is_asked_for_anew_since_it_has_one_label():
+    turns = [user(), cut("Once", "S46"), user(CUT_ANSWER), said(" upon a time", label="K26")]
+    assert next_step(turns, LIMITS, NOW) == Correct(TWO_AUTHORS)
+    turns += [user(TWO_AUTHORS), said("Once upon a time", label="K26")]
+    assert next_step(turns, LIMITS, NOW) == Finish("Once upon a time", "K26")
+
+
+def test_a_model_that_is_cut_again_and_again_is_given_up():
+    turns = [user(), *[cut("more")] * CUTS_IN_A_ROW_MAX]
+    assert next_step(turns, LIMITS, NOW) == Correct(CUT_ANSWER)
+    assert next_step([*turns, cut("more")], LIMITS, NOW) == Fail("MODEL_OUTPUT_EXCEEDED")
+
+
+def test_calls_of_a_turn_that_was_cut_are_made_and_the_model_is_told():
+    turn = called()
+    turn.finish_reason = FINISH_REASON_LENGTH
+    assert next_step([user(), turn], LIMITS, NOW) == RunTools((CALL,), CUT_CALLS)
+
+
+def test_a_filtered_turn_ends_the_run_whatever_it_holds():
+    filtered = called()
+    filtered.finish_reason = FINISH_REASON_CONTENT_FILTER
+    for turn in (filtered, said("Half", finish=FINISH_REASON_CONTENT_FILTER)):
+        assert next_step([user(), turn], LIMITS, NOW) == Fail("MODEL_FILTERED")
+        assert answer_of([user(), turn]) is None
+
+
+def test_a_turn_its_own_provider_could_not_read_is_a_mistake_told_to_the_model():
+    broken = said("Half", finish=FINISH_REASON_MALFORMED)
+    assert next_step([user(), broken], LIMITS, NOW) == Correct(MALFORMED_ANSWER)
+    assert mistakes_in_a_row([user(), broken, user(MALFORMED_ANSWER), broken]) == 2

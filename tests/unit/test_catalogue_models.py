@@ -10,7 +10,7 @@ from services.models.cost import cost_usd_micros
 from services.models.domain import Capability, ModelEntry, Price, TokenCount
 from services.models.errors import ModelNotFound, ModelOff
 from services.models.installation import build_catalogue, read_catalogue_file
-from services.models.routing import resolve
+from services.models.routing import Asked, resolve
 from services.models.settings import ModelsSettings
 from services.worker.labels import labelled
 
@@ -50,9 +50,15 @@ CATALOGUE = Catalogue(
 
 
 def chosen(
-    operation: str = "answer", tags: tuple[str, ...] = (), alias: str = "", default: str = "kimi"
+    operation: str = "answer",
+    tags: tuple[str, ...] = (),
+    alias: str = "",
+    default: str = "kimi",
+    agent: str = "",
+    defaults: dict[tuple[str, str], str] | None = None,
 ) -> list[str]:
-    found = resolve(CATALOGUE, operation=operation, tags=tags, alias=alias, default_alias=default)
+    asked = Asked(operation, tags, alias, agent, defaults or {})
+    found = resolve(CATALOGUE, asked, default_alias=default)
     return [each.alias for each in found]
 
 
@@ -121,16 +127,40 @@ def test_conversations_and_specifications_go_to_the_best_model_that_is_on(
         ("spec_generate", specification),
         ("spec_synthesize", specification),
     ):
-        found = resolve(catalogue, operation=operation, tags=(), alias="", default_alias=default)
+        found = resolve(catalogue, Asked(operation), default_alias=default)
         assert [each.alias for each in found] == [expected]
 
 
 def test_kimi_is_the_one_on_foundry_or_else_the_one_on_bedrock():
     for variables, expected in ((FOUNDRY, "K26"), (BEDROCK, "K25"), ({**FOUNDRY, **BEDROCK}, "K26")):
-        found = resolve(
-            configured(**variables), operation="answer", tags=["Kimi"], alias="", default_alias="rehearsal"
-        )
+        found = resolve(configured(**variables), Asked("answer", ["Kimi"]), default_alias="rehearsal")
         assert [each.label for each in found] == [expected]
+
+
+@pytest.mark.parametrize(
+    ("defaults", "expected"),
+    [
+        ({}, "opus"),  # the route
+        ({("", ""): "kimi"}, "kimi"),
+        ({("", ""): "opus", ("", "review"): "kimi"}, "kimi"),
+        ({("", "review"): "opus", ("atlas", ""): "kimi"}, "kimi"),
+        ({("atlas", ""): "opus", ("atlas", "review"): "kimi"}, "kimi"),
+        ({("apollo", "review"): "kimi", ("", "answer"): "kimi"}, "opus"),  # others' and other operations'
+        ({("atlas", "review"): "spare"}, "opus"),  # off: its fallback
+        ({("atlas", "review"): "off", ("", "review"): "kimi"}, "kimi"),  # off: the next
+        ({("atlas", "review"): "gpt-9", ("", ""): "kimi"}, "kimi"),  # no longer in the catalogue
+    ],
+)
+def test_what_is_set_for_the_agent_goes_before_the_tenants_and_that_before_the_route(
+    defaults: dict[tuple[str, str], str], expected: str
+):
+    assert chosen("review", agent="atlas", defaults=defaults) == [expected]
+
+
+def test_a_tag_and_a_name_are_stronger_than_what_is_set():
+    defaults = {("atlas", "review"): "kimi"}
+    assert chosen("review", ("opus",), agent="atlas", defaults=defaults) == ["opus"]
+    assert chosen("review", alias="opus", agent="atlas", defaults=defaults) == ["opus"]
 
 
 def test_an_alias_that_is_no_model_is_not_found():
@@ -146,9 +176,9 @@ def test_an_alias_that_is_no_model_is_not_found():
         ('label = "L0"', 'label = "l0"', "label: String should match"),
         ('label = "L0"', "", "label: Field required"),
         ('tags = ["local"]', 'tags = ["rehearsal"]', "two models have the tag rehearsal"),
-        ("input = 3_000_000, ", "", "price_usd_micros.input: Field required"),
+        ("input = 3_300_000, ", "", "price_usd_micros.input: Field required"),
         ("price_usd_micros = { input = 600_000, output = 2", "# ", "price_usd_micros: Field required"),
-        ("cache_read = 300_000", "cache_read = -1", "price_usd_micros.cache_read"),
+        ("cache_read = 330_000", "cache_read = -1", "price_usd_micros.cache_read"),
         ('provider = "openai"', 'provider = "opanai"', "no provider opanai"),
         ("$OPENAI_MODEL", "$NOTHING", "NOTHING"),
         ("[routes]", '[routes]\nreview = ["gpt"]', "names gpt"),

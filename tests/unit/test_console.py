@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from aucert.astra.v1.task_event_pb2 import AgentStarted, TaskEvent, ToolCallFinished, Turn
 from aucert.astra.v1.task_run_pb2 import TASK_RUN_OUTCOME_FAILURE
+from aucert.astra.v1.task_run_service_pb2 import StreamedText
 from aucert.astra.v1.transcript_pb2 import TranscriptTurn
 from aucert.models.v1.message_pb2 import ROLE_ASSISTANT, ROLE_USER, Message, OpaqueReasoning, Part, ToolCall
 from gateway.console.contents import content_of
@@ -19,6 +20,8 @@ from gateway.console.gathering import batches
 from gateway.console.live import Frame
 from gateway.console.story import Bar, NoteStep, Story, TurnStep
 from gateway.console.words import OUTCOMES, SOURCES, STATUSES, span, visible, web_link
+from gateway.console.writing import TEXT_CHARS_MAX as WRITING_CHARS_MAX
+from gateway.console.writing import Writing
 from services.common.errors import FieldInvalid
 
 STARTED = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -200,3 +203,33 @@ async def test_a_silence_is_an_empty_batch(monkeypatch):
     coming = batches(messages())
     assert [["first"], [], []] == [await anext(coming) for _ in range(3)]
     await coming.aclose()
+
+
+def piece(offset: int, text: str, *, position: int = 3, fence: int = 1) -> StreamedText:
+    return StreamedText(offset=offset, text=text, position=position, fence=fence)
+
+
+def written(*pieces: StreamedText, recorded: int = 2) -> tuple[str, bool]:
+    writing = Writing()
+    for each in pieces:
+        writing.take(each, recorded)
+    return writing.text, writing.is_cut
+
+
+def test_text_is_put_together_from_pieces_that_may_repeat_or_be_missing():
+    assert written(piece(0, "Once"), piece(4, " upon")) == ("Once upon", False)
+    assert written(piece(0, "Once upon"), piece(0, "Once"), piece(4, " upon a")) == ("Once upon a", False)
+    assert written(piece(40, "a time")) == ("a time", True)
+    assert written(piece(0, "Once"), piece(40, "a time")) == ("a time", True)
+    assert written(piece(40, "a time"), piece(0, "Once")) == ("Once", False)
+
+
+def test_only_the_end_of_a_long_text_is_kept():
+    text, is_cut = written(*(piece(place, "x" * 1_000) for place in range(0, 9_000, 1_000)))
+    assert (len(text), is_cut) == (WRITING_CHARS_MAX, True)
+
+
+def test_a_new_turn_or_attempt_begins_anew_and_a_recorded_turn_is_left_out():
+    assert written(piece(0, "Once"), piece(0, "Then", position=5)) == ("Then", False)
+    assert written(piece(0, "Once"), piece(0, "Anew", fence=2)) == ("Anew", False)
+    assert written(piece(0, "Once"), recorded=3) == ("", False)

@@ -10,8 +10,8 @@ from typing import Any
 import httpx2
 import openai
 import pytest
-from openai.types.chat import ChatCompletionChunk
 
+from aucert.models.v1.generation_pb2 import FINISH_REASON_LENGTH, FINISH_REASON_STOP, FINISH_REASON_TOOL_CALLS
 from aucert.models.v1.message_pb2 import (
     ROLE_ASSISTANT,
     ROLE_TOOL,
@@ -22,14 +22,7 @@ from aucert.models.v1.message_pb2 import (
     ToolCall,
     ToolResult,
 )
-from aucert.models.v1.model_service_pb2 import (
-    FINISH_REASON_LENGTH,
-    FINISH_REASON_STOP,
-    FINISH_REASON_TOOL_CALLS,
-    TOOL_CHOICE_REQUIRED,
-    GenerateRequest,
-    ToolDefinition,
-)
+from aucert.models.v1.model_service_pb2 import TOOL_CHOICE_REQUIRED, GenerateRequest, ToolDefinition
 from services.models import reasoning
 from services.models.domain import Capability, Dialect, ModelEntry, Price, TokenCount
 from services.models.draft import CHARS_MAX, TOOL_CALLS_MAX
@@ -40,7 +33,7 @@ from services.models.errors import (
     ModelRefused,
     ModelUnavailable,
 )
-from services.models.openai_adapter import StreamFold, to_request
+from services.models.openai_adapter import Object, StreamFold, to_request
 from services.models.openai_sender import to_error
 from services.models.provider import ReasoningMark, ToolCallDelta
 from services.models.reasoning import Reasoning
@@ -70,17 +63,15 @@ def body_of(request: GenerateRequest, entry: ModelEntry = ENTRY, **dialect: Any)
     return to_request(request, entry, Dialect(**dialect))
 
 
-def chunk(*choices: dict[str, object], **fields: object) -> ChatCompletionChunk:
-    return ChatCompletionChunk.construct(
-        **{"id": "", "created": 0, "model": "", "object": "", "choices": list(choices), **fields}
-    )
+def chunk(*choices: dict[str, object], **fields: object) -> Object:
+    return {"id": "", "created": 0, "model": "", "object": "", "choices": list(choices), **fields}
 
 
 def delta(finish_reason: str | None = None, index: int = 0, **fields: object) -> dict[str, object]:
     return {"index": index, "delta": fields, "finish_reason": finish_reason}
 
 
-def fold(*chunks: ChatCompletionChunk, request: GenerateRequest | None = None) -> StreamFold:
+def fold(*chunks: Object, request: GenerateRequest | None = None) -> StreamFold:
     folding = StreamFold(request or GenerateRequest(messages=[USER]), ENTRY)
     for each in chunks:
         folding.add(each)

@@ -18,6 +18,7 @@ from aucert.tools.v1.tool_pb2 import (
     TOOL_TRUST_STANDING,
     Tool,
 )
+from services.astra.first_agent import FRAGMENTS
 from services.worker.costs import worst_case_usd_micros
 from services.worker.prompt import assemble, conversation, definitions, offered
 
@@ -51,6 +52,20 @@ def test_fragments_are_joined_in_order_and_filtered_by_operation() -> None:
     assert "Review with care." in assemble(AGENT, operation="review", model_label="R0").text
 
 
+@pytest.mark.parametrize(
+    "operation", ["answer", *sorted({each for named in FRAGMENTS.values() for each in named})]
+)
+def test_each_operation_has_the_instructions_written_for_it_and_no_other(operation: str) -> None:
+    shipped = Agent(
+        personalities=[
+            Personality(slug=slug, text=f"<{slug}>", operations=named) for slug, named in FRAGMENTS.items()
+        ]
+    )
+    text = assemble(shipped, operation=operation, model_label="R0").text
+    mine = [slug for slug, named in FRAGMENTS.items() if not named or operation in named]
+    assert mine == [slug for slug in FRAGMENTS if f"<{slug}>" in text]
+
+
 def test_the_model_is_told_its_label_and_not_to_write_it() -> None:
     assert (
         "labelled [S46]; do not write that label"
@@ -66,8 +81,8 @@ def test_the_hash_is_of_the_text_the_model_reads() -> None:
 
 
 def test_repository_tools_are_offered_only_with_a_repository() -> None:
-    assert [READ, SEARCH] == offered([READ, SEARCH], has_repository=True, trusted=True)
-    assert [SEARCH] == offered([READ, SEARCH], has_repository=False, trusted=True)
+    assert [READ, SEARCH] == offered([READ, SEARCH], agent="atlas", has_repository=True, trusted=True)
+    assert [SEARCH] == offered([READ, SEARCH], agent="atlas", has_repository=False, trusted=True)
 
 
 def test_a_run_of_strangers_is_offered_only_what_is_for_any_run() -> None:
@@ -79,8 +94,21 @@ def test_a_run_of_strangers_is_offered_only_what_is_for_any_run() -> None:
     )
     unsaid = Tool(name="odd", effect=TOOL_EFFECT_READ, approval=TOOL_APPROVAL_NONE)
 
-    assert [write, READ, unsaid] == offered([write, READ, unsaid], has_repository=True, trusted=True)
-    assert [READ] == offered([write, READ, unsaid], has_repository=True, trusted=False)
+    assert [write, READ, unsaid] == offered(
+        [write, READ, unsaid], agent="atlas", has_repository=True, trusted=True
+    )
+    assert [READ] == offered([write, READ, unsaid], agent="atlas", has_repository=True, trusted=False)
+
+
+def test_a_tool_of_some_agents_is_offered_to_their_runs_only() -> None:
+    theirs = Tool(
+        name="tracker_search",
+        effect=TOOL_EFFECT_READ,
+        approval=TOOL_APPROVAL_NONE,
+        agents=["atlas", "scribe"],
+    )
+    assert [theirs] == offered([theirs], agent="scribe", has_repository=True, trusted=True)
+    assert [] == offered([theirs], agent="reviewer", has_repository=True, trusted=True)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +120,7 @@ def test_a_run_of_strangers_is_offered_only_what_is_for_any_run() -> None:
     ],
 )
 def test_a_tool_without_effect_or_that_needs_approval_is_not_offered(tool: Tool) -> None:
-    assert offered([tool], has_repository=True, trusted=True) == []
+    assert offered([tool], agent="atlas", has_repository=True, trusted=True) == []
 
 
 def test_a_model_reads_of_a_tool_what_it_is_called_does_and_takes() -> None:

@@ -43,6 +43,7 @@ from aucert.dispatcher.v1 import dispatcher_service_pb2_grpc
 from aucert.dispatcher.v1.thread_event_pb2 import ClaimedEvent
 from aucert.models.v1 import model_service_pb2 as models
 from aucert.models.v1 import model_service_pb2_grpc
+from aucert.models.v1.generation_pb2 import FINISH_REASON_STOP, FinishReason, PassedOver
 from aucert.models.v1.message_pb2 import ROLE_ASSISTANT, ROLE_TOOL, ROLE_USER, Message, Part, ToolCall, Usage
 from aucert.models.v1.model_pb2 import Model, Pricing
 from aucert.tools.v1 import thread_service_pb2 as threads
@@ -59,6 +60,8 @@ from services.worker.stubs import Stubs
 TENANT = str(uuid.UUID(int=1))
 COMMIT = "c" * 40
 PAUSED = "paused"
+RESERVED = 1_000
+"""What each reservation sets aside, in millionths of a US dollar."""
 Fault = Callable[[int], ServiceError | None]
 
 
@@ -84,6 +87,7 @@ class RunRecord:
     reservations: dict[str, str] = field(default_factory=dict)  # id: open, settled or abandoned
     events: list[str] = field(default_factory=list)
     follow_ups: list[str] = field(default_factory=list)
+    passed_over: list[PassedOver] = field(default_factory=list)
 
     def add(self, message: Message, **fields: Any) -> TranscriptTurn:
         turn = TranscriptTurn(position=len(self.turns), message=message, **fields)
@@ -134,7 +138,8 @@ class FakeAstra:
     def __init__(self, faults: Faults) -> None:
         self.records: dict[str, RunRecord] = {}
         self.answers_begun: set[str] = set()  # runs whose answer the ledger of posts has
-        self.stop_queues: list[asyncio.Queue[str]] = []
+        self.stop_queues: list[asyncio.Queue[runs.WatchStopRequestsResponse]] = []
+        self.published: list[runs.StreamedText] = []
         self.caps_are_reached = False  # then no reservation comes with the results of tool calls
         self.ceilings = Ceilings(turns_max=200, tokens_max=10_000_000, mistakes_max=2)
         self._faults = faults
@@ -157,8 +162,14 @@ class FakeAstra:
 
     def ask_to_stop(self, task_run_id: str) -> None:
         self.records[task_run_id].run.stop_requested_time.GetCurrentTime()
+        self.tell_workers(runs.WatchStopRequestsResponse(task_run_id=task_run_id))
+
+    def tell_of_reader(self, task_run_id: str) -> None:
+        self.tell_workers(runs.WatchStopRequestsResponse(read_along_task_run_id=task_run_id))
+
+    def tell_workers(self, response: runs.WatchStopRequestsResponse) -> None:
         for queue in self.stop_queues:
-            queue.put_nowait(task_run_id)
+            queue.put_nowait(response)
 
     def end_past_deadline(self, task_run_id: str, *, ago: timedelta = timedelta(0)) -> None:
         """As the sweeper does."""
@@ -252,11 +263,17 @@ class FakeAstra:
         self, _request: runs.WatchStopRequestsRequest, _context: object
     ) -> AsyncIterator[runs.WatchStopRequestsResponse]:
         self._faults.pass_or_fail("WatchStopRequests")
-        queue: asyncio.Queue[str] = asyncio.Queue()
+        queue: asyncio.Queue[runs.WatchStopRequestsResponse] = asyncio.Queue()
         self.stop_queues.append(queue)
         yield runs.WatchStopRequestsResponse()
         while True:
-            yield runs.WatchStopRequestsResponse(task_run_id=await queue.get())
+            yield await queue.get()
+
+    async def PublishText(
+        self, request: runs.PublishTextRequest, _context: object
+    ) -> runs.PublishTextResponse:
+        self.published.append(request.text)
+        return runs.PublishTextResponse()
 
     async def ReserveSpend(
         self, request: budget.ReserveSpendRequest, _context: object
@@ -265,9 +282,15 @@ class FakeAstra:
         return budget.ReserveSpendResponse(reservation=self._reserve(self._held(request)))
 
     def _reserve(self, record: RunRecord) -> SpendReservation:
-        reservation = SpendReservation(spend_reservation_id=str(uuid.uuid4()))
+        reservation = SpendReservation(spend_reservation_id=str(uuid.uuid4()), reserved_usd_micros=RESERVED)
         record.reservations[reservation.spend_reservation_id] = "open"
         return reservation
+
+    async def ReleaseSpend(
+        self, request: budget.ReleaseSpendRequest, _context: object
+    ) -> budget.ReleaseSpendResponse:
+        self._held(request).reservations[request.spend_reservation_id] = "settled"
+        return budget.ReleaseSpendResponse()
 
     async def CommitTurn(
         self, request: transcript.CommitTurnRequest, _context: object
@@ -277,7 +300,14 @@ class FakeAstra:
         if record.reservations[request.spend_reservation_id] != "open":
             raise Refused("The reservation is not open.", reason="RESERVATION_NOT_OPEN")
         record.reservations[request.spend_reservation_id] = "settled"
-        turn = record.add(request.message, model_label=request.model_label, usage=request.usage)
+        turn = record.add(
+            request.message,
+            model_label=request.model_label,
+            usage=request.usage,
+            cost_usd_micros=request.cost_usd_micros,
+            finish_reason=request.finish_reason,
+        )
+        record.passed_over += request.passed_over
         return transcript.CommitTurnResponse(position=turn.position)
 
     async def CommitToolResults(
@@ -325,6 +355,10 @@ class FakeModels:
 
     def __init__(self, faults: Faults) -> None:
         self.script: Callable[[list[Message]], Message] = lambda _: said(ROLE_ASSISTANT, "The answer.")
+        self.finish_reasons: list[FinishReason.ValueType] = []  # of the next calls; then all just stop
+        self.passed_over: list[PassedOver] = []
+        self.label = "R0"
+        self.finish_seconds = 0.0
         self.requests: list[models.GenerateRequest] = []
         self.hang = asyncio.Event()
         self.generating = asyncio.Event()
@@ -350,12 +384,17 @@ class FakeModels:
         self.generating.set()
         yield models.GenerateResponse(text_delta="…")
         await self.hang.wait()
+        yield models.GenerateResponse(text_delta=" and so on")
+        await asyncio.sleep(self.finish_seconds)
         yield models.GenerateResponse(
             finished=models.GenerationFinished(
                 message=self.script(list(request.messages)),
                 usage=Usage(tokens_input=100, tokens_output=10),
+                finish_reason=self.finish_reasons.pop(0) if self.finish_reasons else FINISH_REASON_STOP,
+                cost_usd_micros=200,
                 model_alias="scripted",
-                model_label="R0",
+                model_label=self.label,
+                passed_over=self.passed_over,
             )
         )
 

@@ -14,21 +14,25 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
 from aucert.astra.v1 import task_run_pb2 as task_run
+from aucert.astra.v1.task_run_service_pb2 import WatchStopRequestsResponse
+from aucert.models.v1.generation_pb2 import FINISH_REASON_CONTENT_FILTER, FINISH_REASON_LENGTH, PassedOver
 from aucert.models.v1.message_pb2 import ROLE_ASSISTANT, ROLE_TOOL, Message, ToolResult
 from aucert.tools.v1.tool_pb2 import TOOL_EFFECT_WRITE
 from aucert.tools.v1.tool_service_pb2 import CallToolRequest, CallToolResponse
+from services.common.billing import UNBILLED
 from services.common.crashpoints import CrashPoint
 from services.common.errors import Exhausted, NotFound, Refused, ServiceError, Unavailable
-from services.worker import endings, run, tool_calls
+from services.worker import endings, reading_along, run, tool_calls
 from services.worker.activities import Activities
 from services.worker.catalogue import Catalogue
 from services.worker.endings import Endings
 from services.worker.notifying import NOTICE_PATIENCE, NOTICE_TRIES_IN_PLACE, NOTICE_WAIT, Notifier
 from services.worker.pauses import Pauses
+from services.worker.reading_along import Readers
 from services.worker.steps import Progress, RunToEnd, RunToWork, WorkResult
 from services.worker.stops import Stops
 from services.worker.tool_calls import CALLS_AT_ONCE_MAX
-from tests.workflow.fakes import TENANT, Services, calling, said
+from tests.workflow.fakes import RESERVED, TENANT, Services, calling, said
 
 BUDGET_WAIT = timedelta(hours=24)
 SECRET = "the-customer's-words"
@@ -44,6 +48,7 @@ class Worker:
 
     activities: Activities
     services: Services
+    readers: Readers
     attempt: int = 1
 
     def environment(self) -> ActivityEnvironment:
@@ -76,13 +81,13 @@ async def worker(services: Services) -> AsyncIterator[Worker]:
     activities = Activities(
         stubs,
         Catalogue(stubs.models, stubs.tools),
-        Endings(stubs.runs, stubs.threads, notifier, worker="w1"),
+        Endings(stubs.runs, stubs.threads, notifier, worker="w1", resolve_after=("spec_finalize",)),
         Pauses(stubs.runs, notifier, budget_wait=BUDGET_WAIT),
         stops,
         worker="w1",
         heartbeat_seconds=2,
     )
-    yield Worker(activities, services)
+    yield Worker(activities, services, stops.readers)
     listening.cancel()
     await asyncio.wait([listening])
 
@@ -246,6 +251,22 @@ async def test_a_run_that_was_asked_to_resolve_answers_and_marks_the_thread_done
     assert services.tools.resolved == ([] if error else [run.address])
     assert run.outcome == task_run.TASK_RUN_OUTCOME_SUCCESS
     assert sorted(services.tools.posts) == sorted([(run_id, "answer"), (plain_id, "answer")])
+
+
+@pytest.mark.parametrize(
+    ("operation", "trusted", "expected"),
+    [("spec_finalize", True, 1), ("spec_finalize", False, 0), ("answer", True, 0)],
+)
+async def test_unasked_a_thread_is_resolved_only_after_what_the_setting_names_and_for_people_of_the_place(
+    worker: Worker, services: Services, operation: str, trusted: bool, expected: int
+) -> None:
+    run_id = services.astra.add_run()
+    run = services.astra.records[run_id].run
+    run.operation, run.requester_trusted = operation, trusted
+
+    assert WorkResult(Progress.OVER) == await worker.work(run_id)
+
+    assert expected == len(services.tools.resolved)
 
 
 def cap_reached(**amounts: int) -> Refused:
@@ -484,8 +505,7 @@ async def test_the_stop_stream_is_taken_up_again(worker: Worker, services: Servi
 
     await stops.listening.wait()
     with stops.watching("run") as stopped:
-        for queue in services.astra.stop_queues:
-            queue.put_nowait("run")
+        services.astra.tell_workers(WatchStopRequestsResponse(task_run_id="run"))
         await stopped.wait()
     listening.cancel()
     await asyncio.wait([listening])
@@ -519,6 +539,105 @@ async def test_an_empty_answer_is_corrected_and_then_answered(worker: Worker, se
     await worker.work(run_id)
 
     assert services.tools.posts == {(run_id, "answer"): "[R0] Here it is."}
+
+
+async def test_an_answer_cut_at_the_output_limit_is_continued_and_posted_whole(
+    worker: Worker, services: Services
+) -> None:
+    services.models.finish_reasons = [FINISH_REASON_LENGTH]
+    services.models.script = lambda messages: said(ROLE_ASSISTANT, "One " if len(messages) == 1 else "two.")
+    run_id = services.astra.add_run()
+    assert await worker.work(run_id) == WorkResult(Progress.OVER)
+    assert services.tools.posts[run_id, "answer"] == "[R0] One two."
+
+
+async def test_a_filtered_answer_ends_the_run_with_its_reason(worker: Worker, services: Services) -> None:
+    services.models.finish_reasons = [FINISH_REASON_CONTENT_FILTER]
+    with pytest.raises(ApplicationError) as failed:
+        await worker.work(services.astra.add_run())
+    assert (failed.value.type, failed.value.non_retryable) == ("MODEL_FILTERED", True)
+
+
+async def test_models_passed_over_are_on_record_and_charged_within_what_was_set_aside(
+    worker: Worker, services: Services
+) -> None:
+    services.models.label = "K26"
+    services.models.passed_over = [
+        PassedOver(model_alias="sonnet", reason="MODEL_UNAVAILABLE", cost_usd_micros=300)
+    ]
+    run_id = services.astra.add_run()
+    await worker.work(run_id)
+    record = services.astra.records[run_id]
+    assert record.passed_over == services.models.passed_over
+    assert record.turns[-1].cost_usd_micros == 500
+    assert services.tools.posts[run_id, "answer"].startswith("[K26] ")
+
+    services.models.passed_over[0].cost_usd_micros = 10 * RESERVED
+    run_id = services.astra.add_run()
+    await worker.work(run_id)
+    assert services.astra.records[run_id].turns[-1].cost_usd_micros == RESERVED
+
+
+async def test_what_was_set_aside_for_a_call_never_made_is_freed(worker: Worker, services: Services) -> None:
+    services.models.script = lambda _: calling("repo_read_file")
+    services.tools.reply = lambda _: CallToolResponse(text="no", failed=True, fixable=True)
+    run_id = services.astra.add_run()
+    with pytest.raises(ApplicationError) as failed:
+        await worker.work(run_id)
+    record = services.astra.records[run_id]
+    assert failed.value.type == "MODEL_MISTAKES"
+    assert (record.count("open"), record.count("abandoned")) == (0, 0)
+
+
+@pytest.mark.parametrize(("metadata", "left_open"), [(UNBILLED, 0), ({}, 1)])
+async def test_a_call_that_no_provider_took_costs_nothing(
+    worker: Worker, services: Services, metadata: dict[str, str], left_open: int
+) -> None:
+    error = Unavailable("away", reason="MODEL_UNAVAILABLE", metadata=metadata)
+    services.faults.before["Generate"] = always(error)
+    run_id = services.astra.add_run()
+    with pytest.raises(ApplicationError):
+        await worker.work(run_id)
+    assert services.astra.records[run_id].count("open") == left_open
+
+
+async def test_text_is_sent_to_those_who_read_along_and_only_then(
+    worker: Worker, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading_along, "SEND_SECONDS", 0.0)
+    await worker.work(services.astra.add_run())
+    assert services.astra.published == []
+
+    services.models.finish_seconds = 0.1
+    services.models.generating.clear()
+    services.models.hang.clear()
+    run_id = services.astra.add_run()
+    working = asyncio.create_task(worker.work(run_id))
+    await services.models.generating.wait()
+    services.astra.tell_of_reader(run_id)
+    async with asyncio.timeout(5):
+        while not worker.readers.times_told(run_id):
+            await asyncio.sleep(0.005)
+        services.models.hang.set()
+        assert await working == WorkResult(Progress.OVER)
+    pieces = services.astra.published
+    assert "".join(piece.text for piece in pieces) == "… and so on"
+    assert {(piece.position, piece.fence) for piece in pieces} == {(1, 1)}
+    assert worker.readers.times_told(run_id) == 0
+
+
+@pytest.mark.parametrize("method", ["Generate", "CommitTurn"])
+async def test_what_is_unforeseen_around_a_model_call_is_tried_a_few_times_only(
+    worker: Worker, services: Services, method: str
+) -> None:
+    services.faults.before[method] = always(ServiceError("a defect"))
+    finals: list[bool] = []
+    for worker.attempt in (1, 2, 3):
+        with pytest.raises(ApplicationError) as failed:
+            await worker.work(services.astra.add_run())
+        assert failed.value.type == "MODEL_CALL_BROKEN"
+        finals.append(failed.value.non_retryable)
+    assert finals == [False, False, True]
 
 
 async def test_a_follow_up_is_read_before_the_next_turn(worker: Worker, services: Services) -> None:
@@ -733,7 +852,7 @@ async def test_a_failure_leaves_with_a_reason_and_the_run_and_no_content(
     with pytest.raises(ApplicationError) as failed:
         await worker.work(run_id)
 
-    reason = error.reason if isinstance(error, ServiceError) else "INTERNAL"
+    reason = error.reason if isinstance(error, ServiceError) else "MODEL_CALL_BROKEN"
     assert (failed.value.type, failed.value.message) == (reason, f"{reason} {run_id}")
     assert failed.value.non_retryable == final
     assert failed.value.__cause__ is None
@@ -746,7 +865,7 @@ async def test_a_defect_leaves_as_internal_without_content(
     def broken(*_args: object) -> None:
         raise KeyError(SECRET)
 
-    monkeypatch.setattr(run, "as_recorded", broken)
+    monkeypatch.setattr(run, "conversation", broken)
     run_id = services.astra.add_run()
 
     with pytest.raises(ApplicationError, match=f"^INTERNAL: INTERNAL {run_id}$") as failed:
