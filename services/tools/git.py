@@ -15,9 +15,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryFile
+from typing import IO
 from urllib.parse import quote
 
-from services.common.children import PIPE, start_child
+from services.common.children import PIPE, Child, start_child
 
 READ_SECONDS_MAX = 25.0
 """Longest a read of local objects may take."""
@@ -138,12 +139,8 @@ async def stream_git(
     with TemporaryFile() as asked:
         asked.write(stdin)
         asked.seek(0)
-        process = await start_child(
-            ["git", *([f"--git-dir={git_dir}"] if git_dir else []), *args],
-            environment=_environment(remote, global_config),
-            stdin=asked,
-            stdout=PIPE,
-            stderr=PIPE,
+        process = await start_git(
+            args, git_dir=git_dir, remote=remote, global_config=global_config, stdin=asked
         )
     assert process.stdout
     assert process.stderr
@@ -161,6 +158,24 @@ async def stream_git(
         process.kill_session()
         complaint.cancel()
         await process.exited()
+
+
+async def start_git(
+    args: Sequence[str | bytes],
+    *,
+    git_dir: Path | None = None,
+    remote: Remote | None = None,
+    global_config: Path | None = None,
+    stdin: int | IO[bytes],
+) -> Child:
+    """Start git with output and complaints piped. To bound it and to end it is left to the caller."""
+    return await start_child(
+        ["git", *([f"--git-dir={git_dir}"] if git_dir else []), *args],
+        environment=_environment(remote, global_config),
+        stdin=stdin,
+        stdout=PIPE,
+        stderr=PIPE,
+    )
 
 
 async def split_records(

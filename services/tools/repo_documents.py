@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from services.tools.errors import DocumentNotFound, PathIsSymlink, PathKindMismatch, PathNotFound
+from services.tools.errors import DocumentNotFound
 from services.tools.repo_outline import headings
 from services.tools.repo_pages import Page, Place, clip, cut_note
 from services.tools.repo_paths import parse_path
 from services.tools.repo_reading import FileText, read_lines
-from services.tools.repo_snapshot import Snapshot, TreeEntry, read_blobs, require_folder, split_lines, walk
+from services.tools.repo_snapshot import Snapshot, TreeEntry, find, read_blobs, split_lines, walk
 
 DOCUMENTS_MAX = 2000
 """Documents considered over all folders."""
@@ -77,6 +77,12 @@ async def read_adr(snapshot: Snapshot, name: str, *, continuation: str = "") -> 
     return await read_lines(snapshot, entry, Place(snapshot.commit, "read_adr", (name,)), continuation)
 
 
+async def knowledge_entries(snapshot: Snapshot) -> list[TreeEntry]:
+    """The specifications and decision records, each once."""
+    entries = [*await _entries(snapshot, snapshot.spec_folders), *await _adrs(snapshot)]
+    return list({entry.path: entry for entry in entries}.values())
+
+
 async def _adrs(snapshot: Snapshot) -> list[TreeEntry]:
     entries = await _entries(snapshot, snapshot.adr_folders)
     return [entry for entry in entries if not NOT_RECORDS.fullmatch(_stem(entry))]
@@ -86,9 +92,8 @@ async def _entries(snapshot: Snapshot, folders: Sequence[str]) -> list[TreeEntry
     """The text files below the folders that exist, each once."""
     entries: dict[bytes, TreeEntry] = {}
     for name in folders:
-        try:
-            folder = await require_folder(snapshot, parse_path(name))
-        except (PathNotFound, PathKindMismatch, PathIsSymlink):
+        folder = await find(snapshot, parse_path(name))
+        if folder is None or folder.kind != "folder":
             continue
         async for entry in walk(snapshot, folder, recursive=True):
             if (

@@ -52,11 +52,11 @@ class Outline:
 async def outline_file(snapshot: Snapshot, path: str) -> Outline:
     """Outline a file. A file of an unknown or binary kind has no entries, and the text says so."""
     entry = await require_file(snapshot, parse_path(path))
-    content = await read_blob(snapshot, entry, bytes_max=OUTLINE_BYTES_MAX)
+    blob = await read_blob(snapshot, entry, bytes_max=OUTLINE_BYTES_MAX, cut=True)
     shown = entry.shown
-    if is_binary(content):
-        return Outline(shown, (), f"{shown} is binary, {entry.size_bytes:,} bytes; it has no outline.")
-    lines = split_lines(content)
+    if is_binary(blob.content):
+        return Outline(shown, (), f"{shown} is binary, {blob.size_bytes:,} bytes; it has no outline.")
+    lines = split_lines(blob.content)
     found = await asyncio.to_thread(outline, shown, lines)  # parsing a large file would hold up the others
     page = Page(OUTLINE_ENTRIES_MAX)
     kept = tuple(one for one in found if page.add(f"{one.line}\t{'  ' * one.depth}{one.title}"))
@@ -66,8 +66,8 @@ async def outline_file(snapshot: Snapshot, path: str) -> Outline:
         )
     cut = [f"The outline is cut after line {kept[-1].line:,}; {len(found) - len(kept):,} entries follow."]
     cut = cut if len(kept) < len(found) else []
-    if entry.size_bytes > OUTLINE_BYTES_MAX:
-        cut.append(f"Only the first {OUTLINE_BYTES_MAX:,} of {entry.size_bytes:,} bytes are outlined.")
+    if blob.size_bytes > OUTLINE_BYTES_MAX:
+        cut.append(f"Only the first {OUTLINE_BYTES_MAX:,} of {blob.size_bytes:,} bytes are outlined.")
     foot = f"[{' '.join(cut)} Read on with repo_read_file or repo_search_text.]" if cut else ""
     return Outline(shown, kept, page.text(f"{shown}, {len(lines):,} lines:", foot))
 

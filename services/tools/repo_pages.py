@@ -19,7 +19,7 @@ FRAME_BYTES = 2 * 1024
 LINE_CHARS_MAX = 1000
 """Characters shown of one line."""
 
-TOKEN = re.compile(r"([0-9]{1,10})-([0-9a-f]{16})")
+TOKEN = re.compile(r"([0-9]{1,24})-([0-9a-f]{16})")
 
 
 @dataclass(frozen=True, slots=True)

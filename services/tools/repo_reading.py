@@ -114,14 +114,14 @@ async def read_lines(
 ) -> FileText:
     """A page of a file's lines. Position in the result: lines already shown."""
     skipped = place.position(continuation)
-    if entry.size_bytes > FILE_BYTES_MAX:
+    blob = await read_blob(snapshot, entry)
+    if blob.size_bytes > FILE_BYTES_MAX:
         return _not_shown(
-            entry, f"is {entry.size_bytes:,} bytes long, too large to read; use repo_search_text"
+            entry, f"is {blob.size_bytes:,} bytes long, too large to read; use repo_search_text"
         )
-    content = await read_blob(snapshot, entry)
-    if is_binary(content):
-        return _not_shown(entry, f"is binary, {entry.size_bytes:,} bytes; it is not shown")
-    lines = split_lines(content)
+    if is_binary(blob.content):
+        return _not_shown(entry, f"is binary, {blob.size_bytes:,} bytes; it is not shown")
+    lines = split_lines(blob.content)
     last = min(len(lines), first + count - 1) if count else len(lines)
     begin = end = first + skipped
     page = Page(LINES_MAX)

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from services.tools.errors import PathIsSymlink, PathKindMismatch, PathNotFound
 from services.tools.git import run_git, split_records, stream_git
+from services.tools.git_batch import GitObject
+from services.tools.git_objects import GitObjects
 from services.tools.repo_paths import show_path
 
 SPEC_FOLDERS = ("docs/specs/",)
@@ -29,6 +31,7 @@ KINDS = {b"120000": "symlink", b"160000": "submodule", b"040000": "folder"}
 class Snapshot:
     """A commit of a mirror, by its full id, and where this repository keeps its documents."""
 
+    objects: GitObjects
     git_dir: Path
     commit: str
     spec_folders: tuple[str, ...] = SPEC_FOLDERS
@@ -43,6 +46,7 @@ class TreeEntry:
     kind: str
     object_id: str
     size_bytes: int = 0
+    """Of a file that `walk` came by; a folder does not tell it, so 0 where one was looked up by its path."""
 
     @property
     def shown(self) -> str:
@@ -79,29 +83,37 @@ async def require_file(snapshot: Snapshot, path: bytes) -> TreeEntry:
 
 async def require(snapshot: Snapshot, path: bytes) -> TreeEntry:
     """The entry at a parsed path. Raises PathNotFound with similar names, and PathIsSymlink."""
-    if not path:
-        return TreeEntry(b"", "folder", f"{snapshot.commit}^{{tree}}")
-    entry = await _lookup(snapshot, path) or await _blocking_ancestor(snapshot, path)
+    entry = await find(snapshot, path)
     if entry is None:
         raise PathNotFound(await _not_found(snapshot, path))
     if entry.kind == "symlink":
-        target = show_path(await read_blob(snapshot, entry, bytes_max=LINK_TARGET_BYTES_MAX))
+        target = await read_blob(snapshot, entry, bytes_max=LINK_TARGET_BYTES_MAX, cut=True)
         raise PathIsSymlink(
-            f"{entry.shown} is a symlink to {target}; symlinks are not followed. "
+            f"{entry.shown} is a symlink to {show_path(target.content)}; symlinks are not followed. "
             "If the target lies in this repository, ask for it by its own path."
         )
     return entry
 
 
-async def read_blob(snapshot: Snapshot, entry: TreeEntry, *, bytes_max: int = FILE_BYTES_MAX) -> bytes:
-    """The content of an entry, at most its first `bytes_max` bytes."""
-    content = bytearray()
-    async with stream_git(["cat-file", "blob", entry.object_id], git_dir=snapshot.git_dir) as chunks:
-        async for chunk in chunks:
-            content += chunk
-            if len(content) >= bytes_max:
-                break
-    return bytes(content[:bytes_max])
+async def find(snapshot: Snapshot, path: bytes) -> TreeEntry | None:
+    """What is at a parsed path, the root for an empty one; or the first symlink on the way there."""
+    entry = TreeEntry(b"", "folder", f"{snapshot.commit}^{{tree}}")
+    names = path.split(b"/") if path else []
+    for depth, name in enumerate(names, 1):
+        item = (await snapshot.objects.tree(snapshot.git_dir, entry.object_id)).get(name)
+        if item is None:
+            return None
+        entry = TreeEntry(b"/".join(names[:depth]), KINDS.get(item.mode, "file"), item.object_id)
+        if entry.kind != "folder":
+            return entry if depth == len(names) or entry.kind == "symlink" else None
+    return entry
+
+
+async def read_blob(
+    snapshot: Snapshot, entry: TreeEntry, *, bytes_max: int = FILE_BYTES_MAX, cut: bool = False
+) -> GitObject:
+    """What an entry holds; of one larger than `bytes_max` the size alone, or with `cut` its beginning too."""
+    return await snapshot.objects.read(snapshot.git_dir, entry.object_id, bytes_max, cut=cut)
 
 
 async def read_blobs(snapshot: Snapshot, entries: list[TreeEntry]) -> list[bytes]:
@@ -129,22 +141,6 @@ def split_lines(content: bytes) -> list[str]:
     if lines[-1] == "":
         lines.pop()
     return [line.removesuffix("\r") for line in lines]
-
-
-async def _lookup(snapshot: Snapshot, path: bytes) -> TreeEntry | None:
-    args = ["--literal-pathspecs", "ls-tree", "-z", "--long", "--full-tree", snapshot.commit, "--", path]
-    output = await run_git(args, git_dir=snapshot.git_dir)
-    return _entry(output.removesuffix(b"\0"), b"") if output else None
-
-
-async def _blocking_ancestor(snapshot: Snapshot, path: bytes) -> TreeEntry | None:
-    """The first folder of the path that is a symlink. The walk ends where the tree does."""
-    names = path.split(b"/")
-    for depth in range(1, len(names)):
-        entry = await _lookup(snapshot, b"/".join(names[:depth]))
-        if entry is None or entry.kind == "symlink":
-            return entry
-    return None
 
 
 async def _not_found(snapshot: Snapshot, path: bytes) -> str:

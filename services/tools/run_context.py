@@ -2,7 +2,8 @@
 
 The worker asks for it before a run's first turn, a tool call where that did not happen. The first to ask
 makes the mirror and pins the commit; the record keeps the first pin that reaches it, so that a retry, another
-process or a moved branch never gives the run a second commit.
+process or a moved branch never gives the run a second commit. A call outside of runs reads a repository as it
+stands now (`repository_heads.py`).
 """
 
 from __future__ import annotations
@@ -19,10 +20,12 @@ from aucert.astra.v1.task_run_pb2 import TaskRun
 from aucert.astra.v1.task_run_service_pb2 import GetTaskRunRequest, PinCommitRequest
 from services.common.caller import Caller, calling, current_caller
 from services.common.crashpoints import CrashPoint, reach
-from services.tools.failures import RunHasNoRepository, RunRequired, told_as_errors
+from services.tools.failures import RunHasNoRepository, told_as_errors
 from services.tools.git import Credential
+from services.tools.git_objects import GitObjects
 from services.tools.mirror import Pin
 from services.tools.repo_snapshot import Snapshot
+from services.tools.repository_heads import RepositoryHeads
 from services.tools.workspace import Workspaces
 
 if TYPE_CHECKING:
@@ -42,28 +45,32 @@ class RunContexts:
         repositories: RepositoryServiceAsyncStub,
         workspaces: Workspaces,
         clone_credential: CloneCredential,
+        heads: RepositoryHeads,
     ) -> None:
         self._task_runs = task_runs
         self._repositories = repositories
         self._workspaces = workspaces
         self._clone_credential = clone_credential
+        self._heads = heads
         self._known: dict[tuple[str, str], asyncio.Task[Snapshot]] = {}
 
     @asynccontextmanager
     async def reading(self) -> AsyncGenerator[Snapshot, None]:
-        """The snapshot of the run the current call belongs to; a tool's failures leave it as errors.
+        """What the current call reads: its run's snapshot, or a repository's newest outside of runs.
 
-        Raises RunRequired, RunHasNoRepository and what preparing the repository can raise.
+        A tool's failures leave it as errors. Raises RunRequired, RunHasNoRepository and what preparing the
+        repository can raise.
         """
         with told_as_errors():
             yield await self.prepare()
 
     async def prepare(self) -> Snapshot:
-        """Have the run's repository at hand; cheap after the first time. Errors as in `reading`."""
-        caller = current_caller()
-        if caller.origin is None:
-            raise RunRequired("This tool reads a run's repository: name the run in metadata astra-task-run.")
-        return await self.prepare_run(caller.origin.task_run_id)
+        """Have what the call reads at hand; cheap after the first time. Errors as in `reading`."""
+        origin = current_caller().origin
+        if origin is not None:
+            return await self.prepare_run(origin.task_run_id)
+        with told_as_errors():
+            return snapshot_of(self._workspaces.objects, *await self._heads.newest())
 
     async def prepare_run(self, task_run_id: str) -> Snapshot:
         """As `prepare`, for a run of the caller's tenant that is named."""
@@ -105,7 +112,7 @@ class RunContexts:
             held = await self._task_runs.PinCommit(wanted)
             if held.commit != pin.commit:  # another process was first
                 pin = await self._pin(tenant_id, run, repository, held.commit)
-        return snapshot_of(pin, repository)
+        return snapshot_of(self._workspaces.objects, pin, repository)
 
     async def _pin(self, tenant_id: str, run: TaskRun, repository: Repository, commit: str) -> Pin:
         return await self._workspaces.pin(
@@ -128,7 +135,8 @@ def run_of_workspace(name: str) -> tuple[str, str]:
     return str(uuid.UUID(name[:32])), str(uuid.UUID(name[32:]))
 
 
-def snapshot_of(pin: Pin, repository: Repository) -> Snapshot:
+def snapshot_of(objects: GitObjects, pin: Pin, repository: Repository) -> Snapshot:
     """What the tools read; folders that are not set keep the snapshot's defaults."""
     folders = {"spec_folders": tuple(repository.spec_folders), "adr_folders": tuple(repository.adr_folders)}
-    return Snapshot(pin.git_dir, pin.commit, **{name: value for name, value in folders.items() if value})
+    told = {name: value for name, value in folders.items() if value}
+    return Snapshot(objects, pin.git_dir, pin.commit, **told)

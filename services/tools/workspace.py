@@ -15,9 +15,11 @@ from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
 from services.tools.errors import CommitNotFound, FieldInvalid, RepositoryUnreachable
 from services.tools.git import Credential, GitError, Remote
+from services.tools.git_objects import GitObjects
 from services.tools.mirror import FETCH_SECONDS_MAX, Mirror, Pin, folder_bytes
 from services.tools.mirror_lock import MirrorLocks
 
@@ -51,6 +53,8 @@ class Workspaces:
         self._bytes_max = bytes_max
         self._repository_bytes_max = repository_bytes_max
         self._locks = MirrorLocks(root / "locks")
+        self.objects = GitObjects()
+        """What the mirrors hold. Whoever reads there closes it in the end."""
         for folder in (self._mirrors, self._unfinished, root / "locks"):
             folder.mkdir(parents=True, exist_ok=True)
         # A repository named by path may belong to another user. git's server side, which serves such a path,
@@ -77,6 +81,7 @@ class Workspaces:
         """
         remote = Remote(clone_url, credential)
         _check(clone_url, run_id, ref, commit)
+        self._refuse_own(clone_url)
         name = _name(repository_key)
         mirror = self._mirror(name)
         found = await self._pinned(mirror, run_id, commit)
@@ -97,6 +102,12 @@ class Workspaces:
         if not found:
             raise RepositoryUnreachable("The mirror of the repository lost a commit just kept; try again.")
         return found
+
+    def _refuse_own(self, clone_url: str) -> None:
+        """The mirrors belong to all tenants: nobody's repository is one of them. Raises FieldInvalid."""
+        path = unquote(clone_url.removeprefix("file://"))
+        if path.startswith("/") and Path(path).resolve().is_relative_to(self._mirrors.parent.resolve()):
+            raise FieldInvalid("A repository cannot lie in the folder that keeps the mirrors.")
 
     async def pinned_runs(self) -> set[str]:
         """All runs that keep a commit here. Ask which of them have ended, then `collect` those."""

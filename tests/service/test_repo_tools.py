@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -23,6 +24,7 @@ from services.tools.errors import (
     PatternInvalid,
     ToolFailure,
 )
+from services.tools.git_objects import GitObjects
 from services.tools.repo_documents import list_adrs, list_specs, read_adr, read_spec
 from services.tools.repo_history import git_log, git_show
 from services.tools.repo_outline import outline_file
@@ -88,10 +90,6 @@ class Upstream:
 
     git_dir: Path
 
-    @property
-    def snapshot(self) -> Snapshot:
-        return Snapshot(self.git_dir, self.ask("rev-parse", "main").strip())
-
     def ask_bytes(self, *args: str) -> bytes:
         return subprocess.run(
             ["git", f"--git-dir={self.git_dir}", *args], check=True, capture_output=True
@@ -116,9 +114,15 @@ def upstream(tmp_path_factory: pytest.TempPathFactory) -> Upstream:
     return built
 
 
+@pytest.fixture(scope="module")
+async def objects() -> AsyncGenerator[GitObjects]:
+    async with aclosing(GitObjects()) as opened:
+        yield opened
+
+
 @pytest.fixture
-def snapshot(upstream: Upstream) -> Snapshot:
-    return upstream.snapshot
+def snapshot(objects: GitObjects, upstream: Upstream) -> Snapshot:
+    return Snapshot(objects, upstream.git_dir, upstream.ask("rev-parse", "main").strip())
 
 
 def _history() -> bytes:

@@ -12,6 +12,7 @@ import sys
 import textwrap
 import threading
 from collections.abc import Iterator
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -24,6 +25,7 @@ import pytest
 from services.tools import mirror
 from services.tools.errors import CommitNotFound, FieldInvalid, RepositoryTooLarge, RepositoryUnreachable
 from services.tools.git import Credential, GitOutputError, GitTimeoutError, Remote, redact, run_git
+from services.tools.git_objects import GitObjects
 from services.tools.repo_reading import read_file
 from services.tools.repo_snapshot import Snapshot
 from services.tools.workspace import Workspaces
@@ -109,7 +111,8 @@ def start_python(script: str) -> subprocess.Popen[str]:
 
 
 async def content(pin: mirror.Pin) -> str:
-    return (await read_file(Snapshot(pin.git_dir, pin.commit), "file.txt")).text
+    async with aclosing(GitObjects()) as objects:
+        return (await read_file(Snapshot(objects, pin.git_dir, pin.commit), "file.txt")).text
 
 
 async def test_a_run_is_pinned_to_the_default_branch(workspaces: Workspaces, origin: Origin) -> None:
@@ -262,6 +265,18 @@ async def test_other_transports_options_and_credentials_in_urls_are_refused(
 ) -> None:
     with pytest.raises(FieldInvalid, match="clone URL"):
         await workspaces.pin("t/shop", url, "run-1")
+
+
+async def test_a_mirror_is_nobodys_repository(
+    workspaces: Workspaces, origin: Origin, root: Path, tmp_path: Path
+) -> None:
+    await workspaces.pin("t/shop", str(origin.path), "run-1")
+    (kept,) = mirrors(root)
+    (tmp_path / "link").symlink_to(kept)
+    spelled = (kept, f"file://{kept}", f"file://{quote(str(kept)).replace('mirrors', 'mirror%73')}")
+    for url in (*spelled, f"{root}/locks/../mirrors/{kept.name}", tmp_path / "link"):
+        with pytest.raises(FieldInvalid, match="keeps the mirrors"):
+            await workspaces.pin("other/shop", str(url), "run-2")
 
 
 @pytest.mark.parametrize(
