@@ -25,11 +25,15 @@ What stands in for what:
   SDK; replies are told ahead (``model_world.py``), and a prompt cache is modelled (``prompt_cache.py``). Not
   theirs: nothing is understood, nothing expires, signatures are looked at and not verified.
 
-* ``google*.py``: Google Drive's API v3 (files, comments, replies, changes, channels), sign-in, notifications
-  of watch channels, and Workspace Events pushed by Pub/Sub. Each call is checked with an excerpt of Google's
-  discovery document. Not Google: no contents of files, no permissions but "anybody with the link", and the
-  subscription to Workspace Events is there without being made.
+* ``google*.py``: Google Drive's API v3 (files, comments, replies, changes, channels), the Docs API v1 with
+  its arithmetic of places, sign-in, notifications of watch channels, and Workspace Events pushed by Pub/Sub.
+  Each call is checked with excerpts of Google's discovery documents. Not Google: no contents of files but
+  documents', those with one tab and one style a paragraph, no permissions but "anybody with the link", a
+  search that finds at once, and the subscription to Workspace Events is there without being made.
+
+* ``brave.py``: Brave's web search over the few pages it is given.
 
 Vendor-neutral: ``app.py`` (composition), ``vendor.py`` (what a vendor hands in), ``server.py`` (running it),
-``faults.py``, ``calls.py``, ``webhooks.py`` (one delivery attempt and its log), ``admin.py``, ``page.py``.
+``faults.py``, ``calls.py``, ``webhooks.py`` (one delivery attempt, how it travels, and its log),
+``admin.py``, ``page.py``.
 """

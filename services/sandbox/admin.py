@@ -1,4 +1,4 @@
-"""The vendor-neutral half of the admin API, under `/_sandbox/`: faults, counted calls, deliveries.
+"""The vendor-neutral half of the admin API, under `/_sandbox/`: faults, calls, deliveries and their way.
 
 JSON only, and said so by the caller: a page elsewhere can make a browser post a form here, not JSON.
 """
@@ -13,8 +13,8 @@ from aiohttp.typedefs import Handler
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from services.sandbox.calls import Calls
-from services.sandbox.faults import TIMES_MAX, Fault, FaultError, Faults
-from services.sandbox.webhooks import Courier, Delivery
+from services.sandbox.faults import EVERY_MAX, TIMES_MAX, Fault, FaultError, Faults
+from services.sandbox.webhooks import COPIES_MAX, SHUFFLE_SECONDS_MAX, Courier, Delivery, Manner
 
 _Body = TypeVar("_Body", bound="AdminBody")
 
@@ -31,7 +31,17 @@ class FaultBody(AdminBody):
     method: str = "*"
     path_pattern: str = Field(min_length=1, max_length=500)
     times: int = Field(default=1, ge=1, le=TIMES_MAX)
+    every: int = Field(default=1, ge=1, le=EVERY_MAX)
     action: str
+
+
+class MannerBody(AdminBody):
+    """How letters travel, as `Manner` says it."""
+
+    copies: int = Field(default=1, ge=1, le=COPIES_MAX)
+    shuffle_seconds: float = Field(default=0.0, ge=0, le=SHUFFLE_SECONDS_MAX)
+    retry_scale: float = Field(default=1.0, ge=0, le=1)
+    seed: int = 0
 
 
 async def parsed(request: web.Request, model: type[_Body]) -> _Body:
@@ -71,6 +81,7 @@ class AdminRoutes:
             web.get("/calls", self.list_calls),
             web.delete("/calls", self.clear_calls),
             web.get("/deliveries", self.list_deliveries),
+            web.put("/manner", self.set_manner),
         ]
 
     async def list_faults(self, request: web.Request) -> web.Response:
@@ -81,7 +92,7 @@ class AdminRoutes:
     async def arm_fault(self, request: web.Request) -> web.Response:
         """201 with the fault as it was understood."""
         body = await parsed(request, FaultBody)
-        fault = Fault.parse(body.method, body.path_pattern, body.times, body.action)
+        fault = Fault.parse(body.method, body.path_pattern, body.times, body.action, body.every)
         self._faults.arm(fault)
         return web.json_response(_fault(fault, fault.times), status=201)
 
@@ -110,6 +121,13 @@ class AdminRoutes:
         log.sort(key=lambda delivery: delivery.delivered_at, reverse=True)
         return web.json_response({"deliveries": [delivery_json(each) for each in log]})
 
+    async def set_manner(self, request: web.Request) -> web.Response:
+        """How every vendor's letters travel from now on; what is left out is as the vendors send them."""
+        manner = Manner(**(await parsed(request, MannerBody)).model_dump())
+        for courier in self._couriers:
+            courier.travel(manner)
+        return web.Response(status=204)
+
 
 def delivery_json(delivery: Delivery) -> dict[str, object]:
     """How one delivery went, the vendor's own words left out."""
@@ -135,5 +153,6 @@ def _fault(fault: Fault, left: int) -> dict[str, object]:
         "path_pattern": fault.path_pattern,
         "action": fault.action.value,
         "amount": fault.amount,
+        "every": fault.every,
         "times_left": left,
     }

@@ -6,7 +6,8 @@
 | `/_sandbox/…` | admin API: faults, calls, deliveries; `/_sandbox/<vendor>/…` to act as a person there |
 | `/`, `/web/…` | the page |
 
-A vendor is a line in `_vendors`, and a field of the settings.
+A vendor is a line in `_vendors`, and a field of the settings. Nobody writes to an agent through Brave, so its
+API at `/brave` has neither page nor admin API.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from contextlib import AsyncExitStack
 from aiohttp import web
 
 from services.sandbox.admin import AdminRoutes, readable_errors
+from services.sandbox.brave import build_brave_app
 from services.sandbox.calls import Calls
 from services.sandbox.faults import Faults
 from services.sandbox.github_vendor import github_vendor
@@ -43,6 +45,7 @@ def build_app(settings: SandboxSettings) -> web.Application:
     for vendor in vendors:
         app.add_subapp(f"/{vendor.name}", vendor.api)
         admin.add_subapp(f"/{vendor.name}", vendor.admin)
+    app.add_subapp("/brave", build_brave_app(settings.brave, faults, calls))
     app.add_subapp(ADMIN_PREFIX, admin)
 
     async def couriers_run(_: web.Application) -> AsyncIterator[None]:

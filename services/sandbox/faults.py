@@ -1,9 +1,9 @@
 """Faults on command: what a vendor or the network between does to a call, declared ahead by a test.
 
-A fault names the calls it hits and how many of them; each hit uses it up by one. Those that matter most
-are `timeout_before` (nothing happened, nobody answered), `drop_after` (it happened, nobody answered) and
-`status_after` (it happened, the answer says it failed). A client cannot tell them apart, and has to ask
-whether its effect is there.
+A fault names the calls it hits, every so many of them, and how often; each hit uses it up by one. Those
+that matter most are `timeout_before` (nothing happened, nobody answered), `drop_after` (it happened, nobody
+answered) and `status_after` (it happened, the answer says it failed). A client cannot tell them apart, and
+has to ask whether its effect is there.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from services.sandbox.calls import Calls
 
 FAULTS_MAX = 100
 TIMES_MAX = 10_000
+EVERY_MAX = 10_000
 DELAY_MS_MAX = 60_000
 RATE_LIMIT_SECONDS_MAX = 86_400
 HOLD_SECONDS = 60.0
@@ -65,9 +66,11 @@ class Fault:
     """Status code, seconds or milliseconds, as the action needs; -1 where it needs none."""
     status: int
     """What a rate limit answers: 429, or 403 as GitHub often does."""
+    every: int = 1
+    """Of the calls it is meant for it hits each whose number this divides: 1 all of them, 10 every tenth."""
 
     @classmethod
-    def parse(cls, method: str, path_pattern: str, times: int, action: str) -> Fault:
+    def parse(cls, method: str, path_pattern: str, times: int, action: str, every: int = 1) -> Fault:
         """`action`: "status:<code>", "status_after:<code>", "timeout_before", "drop_after",
         "rate_limit:<s>[:403|429]", "delay:<ms>".
 
@@ -75,6 +78,8 @@ class Fault:
         """
         if not 1 <= times <= TIMES_MAX:
             raise FaultError(f"times must be from 1 to {TIMES_MAX}")
+        if not 1 <= every <= EVERY_MAX:
+            raise FaultError(f"every must be from 1 to {EVERY_MAX}")
         parts = _ACTION.fullmatch(action)
         if parts is None or parts["name"] not in set(Action):
             raise FaultError(f"unknown action {action!r}; known: {', '.join(Action)}")
@@ -85,29 +90,41 @@ class Fault:
         if parts["status"] and kind is not Action.RATE_LIMIT:
             raise FaultError(f"{kind} takes one number")
         status = int(parts["status"] or web.HTTPTooManyRequests.status_code)
-        return cls(method.upper(), path_pattern, times, kind, amount, status)
+        return cls(method.upper(), path_pattern, times, kind, amount, status, every)
 
-    def hits(self, method: str, path: str) -> bool:
-        """Whether this fault is meant for such a call."""
+    def is_meant_for(self, method: str, path: str) -> bool:
+        """Whether such a call is one of those it may hit."""
         return self.method in ("*", method) and fnmatchcase(path, self.path_pattern)
 
 
+@dataclass(slots=True)
+class _Armed:
+    fault: Fault
+    left: int
+    seen: int = 0
+
+    def hits(self) -> bool:
+        """Count a call it is meant for; whether this is one of those it hits."""
+        self.seen += 1
+        return self.seen % self.fault.every == 0
+
+
 class Faults:
-    """The armed faults, oldest first; the first that fits a call acts on it."""
+    """The armed faults, oldest first; the first that hits a call acts on it."""
 
     def __init__(self) -> None:
-        self._armed: list[tuple[Fault, int]] = []
+        self._armed: list[_Armed] = []
         self._closing = asyncio.Event()
 
     def arm(self, fault: Fault) -> None:
         """Add a fault; raises `FaultError` when FAULTS_MAX are armed."""
         if len(self._armed) >= FAULTS_MAX:
             raise FaultError(f"at most {FAULTS_MAX} faults can be armed")
-        self._armed.append((fault, fault.times))
+        self._armed.append(_Armed(fault, fault.times))
 
     def armed(self) -> list[tuple[Fault, int]]:
         """Each fault with the number of calls it will still hit."""
-        return list(self._armed)
+        return [(each.fault, each.left) for each in self._armed]
 
     def clear(self) -> None:
         """Disarm them all."""
@@ -119,10 +136,11 @@ class Faults:
 
     def take(self, method: str, path: str) -> Fault | None:
         """The fault that hits this call, used up by one; None if none does."""
-        for place, (fault, left) in enumerate(self._armed):
-            if fault.hits(method, path):
-                self._armed[place : place + 1] = [(fault, left - 1)] if left > 1 else []
-                return fault
+        for each in self._armed:
+            if each.fault.is_meant_for(method, path) and each.hits():
+                each.left -= 1
+                self._armed = [other for other in self._armed if other.left]
+                return each.fault
         return None
 
     async def hold(self) -> None:

@@ -11,7 +11,15 @@ APP_PERMISSIONS: Mapping[str, str] = {
     "metadata": "read",
     "pull_requests": "write",
 }
-APP_EVENTS = ("issue_comment", "issues", "pull_request", "pull_request_review_comment")
+PLANE_CALLS_PER_MINUTE = 60
+"""What Plane's cloud allows a key; whoever runs Plane decides for themselves."""
+APP_EVENTS = (
+    "issue_comment",
+    "issues",
+    "pull_request",
+    "pull_request_review_comment",
+    "pull_request_review_thread",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +99,7 @@ class PlaneSettings:
     workspace: str = "sandbox"
     bot_name: str = "atlas"
     retry_delays_seconds: tuple[float, ...] = (600.0,) * 5
-    rate_limit_per_minute: int = 60
+    rate_limit_per_minute: int = PLANE_CALLS_PER_MINUTE
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +109,8 @@ class GoogleSettings:
     `events_url` empty: no event is pushed (it can be set later through the admin API). `signing_key` (PEM)
     signs the identity tokens of pushes; empty: one is made when it is first needed.
     `comments_reach_log` false: comments do not show in Drive's log of changes, which Google leaves open.
+    `retry_delays_seconds`: when a notification or a push that failed is sent again. Google says that its
+    pauses grow, not how long they are or when it gives up; Pub/Sub keeps at it for days.
     """
 
     events_url: str = ""
@@ -117,6 +127,21 @@ class GoogleSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class BraveSettings:
+    """A subscription to Brave's web search, and the web as it knows it: (address, title, words) of each page.
+
+    `left_this_month`: searches it still has.
+    """
+
+    api_key: str = field(default="sandbox-brave-key", repr=False)
+    pages: tuple[tuple[str, str, str], ...] = (
+        ("https://example.com/grpc", "gRPC keepalive", "How often a client may <strong>ping</strong>."),
+        ("https://example.org/refunds", "Refunds in the EU", "A buyer has 14 days &amp; no reason to give."),
+    )
+    left_this_month: int = 2_000
+
+
+@dataclass(frozen=True, slots=True)
 class SandboxSettings:
     """One field a vendor."""
 
@@ -124,3 +149,4 @@ class SandboxSettings:
     slack: SlackSettings = field(default_factory=SlackSettings)
     google: GoogleSettings = field(default_factory=GoogleSettings)
     plane: PlaneSettings = field(default_factory=PlaneSettings)
+    brave: BraveSettings = field(default_factory=BraveSettings)

@@ -1,12 +1,14 @@
 """One attempt at delivering a webhook, and the log of attempts. When to try and how to sign is the vendor's.
 
-A `Letter` is what a vendor wants delivered; a `Delivery` is what became of one attempt.
+A `Letter` is what a vendor wants delivered; a `Delivery` is what became of one attempt; a `Manner` is how
+letters travel.
 """
 
 from __future__ import annotations
 
 import asyncio
 import itertools
+import random
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
@@ -16,12 +18,32 @@ from datetime import datetime
 
 import aiohttp
 
-DELIVERIES_MAX = 1_000
+DELIVERIES_MAX = 10_000
 """Attempts kept; the oldest are forgotten first."""
-PENDING_MAX = 1_000
+PENDING_MAX = 10_000
 """Attempts under way in the background; more are lost, as a vendor's webhook may be."""
 RESPONSE_BYTES_MAX = 4_096
 DRAIN_SECONDS = 1.0
+COPIES_MAX = 10
+SHUFFLE_SECONDS_MAX = 10.0
+"""Below the time a caller of the admin API waits for the first attempts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How letters travel; by itself, as the vendors send them.
+
+    `copies`: how often each attempt arrives; the answer to the first is the one the vendor hears.
+    `shuffle_seconds`: each copy leaves at a random moment within them, so letters overtake each other.
+    `retry_scale`: a vendor's pauses before it tries again, times this. 1 is the vendor's own, minutes long;
+    anything below is no vendor's habit, and is for tests that cannot wait.
+    `seed`: of the random moments.
+    """
+
+    copies: int = 1
+    shuffle_seconds: float = 0.0
+    retry_scale: float = 1.0
+    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +71,7 @@ class Delivery:
     status_code: int
     problem: str
     response_body: str
+    response_headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
 
     @property
     def ok(self) -> bool:
@@ -66,6 +89,16 @@ class Courier:
         self._log: deque[Delivery] = deque(maxlen=DELIVERIES_MAX)
         self._pending: set[asyncio.Task[object]] = set()
         self._http: aiohttp.ClientSession | None = None
+        self.travel(Manner())
+
+    def travel(self, manner: Manner) -> None:
+        """Have letters travel in this manner from now on."""
+        self._manner = manner
+        self._random = random.Random(manner.seed)  # noqa: S311 - it shuffles, it guards nothing
+
+    async def pause(self, seconds: float) -> None:
+        """Wait as a vendor does before it tries again."""
+        await asyncio.sleep(seconds * self._manner.retry_scale)
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
@@ -101,22 +134,29 @@ class Courier:
 
     async def deliver(self, letter: Letter) -> Delivery:
         """One attempt; redirects are not followed. Never raises for what the receiver does."""
+        for _ in range(self._manner.copies - 1):
+            self.later(self._attempt(letter))
+        return await self._attempt(letter)
+
+    async def _attempt(self, letter: Letter) -> Delivery:
+        if self._manner.shuffle_seconds:
+            await asyncio.sleep(self._random.uniform(0, self._manner.shuffle_seconds))
         number, when, started = next(self._ids), self._clock(), time.monotonic()
-        code, problem, answer = await self._post(letter)
+        code, problem, answer, headers = await self._post(letter)
         seconds = round(time.monotonic() - started, 3)
-        delivery = Delivery(number, letter, when, seconds, code, problem, answer)
+        delivery = Delivery(number, letter, when, seconds, code, problem, answer, headers)
         self._log.append(delivery)
         return delivery
 
-    async def _post(self, letter: Letter) -> tuple[int, str, str]:
+    async def _post(self, letter: Letter) -> tuple[int, str, str, Mapping[str, str]]:
         if self._http is None:
             raise RuntimeError("the courier is not running")
         request = self._http.post(letter.url, data=letter.body, headers=letter.headers, allow_redirects=False)
         try:
             async with request as response:
                 answer = await response.content.read(RESPONSE_BYTES_MAX)
-                return response.status, "", answer.decode(errors="replace")
+                return response.status, "", answer.decode(errors="replace"), response.headers
         except TimeoutError:
-            return 0, "timed out", ""
+            return 0, "timed out", "", {}
         except (aiohttp.ClientError, ValueError):  # ValueError: a URL that is none
-            return 0, "failed to connect to host", ""
+            return 0, "failed to connect to host", "", {}

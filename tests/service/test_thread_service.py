@@ -34,8 +34,8 @@ from services.sandbox.server import SandboxServer
 from services.sandbox.settings import GithubSettings, SandboxSettings
 from services.tools.github_client import GitHubApp, GitHubClient
 from services.tools.github_posts import BODY_CHARS_MAX, GitHubPosts
-from services.tools.github_text import INVISIBLE
 from services.tools.main import running
+from services.tools.quoting import INVISIBLE
 from services.tools.settings import ToolsSettings
 from services.tools.vendor_errors import VendorUnavailable
 from tests.service.tools_stage import WORKER, Astra, reason_of, serving_astra
@@ -178,7 +178,7 @@ async def test_parts_of_nothing_but_mentions_are_within_githubs_limit(stage: Sta
     assert all(len(body) <= BODY_CHARS_MAX for body in await stage.bodies())
 
 
-@pytest.mark.parametrize("fault", ["drop_after", "status:502"])
+@pytest.mark.parametrize("fault", ["drop_after", "status_after:500", "status:502"])
 async def test_after_an_unclear_failure_the_thread_is_searched_before_anything_is_sent_again(
     stage: Stage, fault: str
 ):
@@ -231,7 +231,7 @@ async def test_a_vendor_that_stays_away_is_told_and_a_later_call_posts(stage: St
 
 
 @pytest.mark.parametrize("status", ["403", "429"])
-async def test_a_rate_limit_says_how_long(stage: Stage, status: str):
+async def test_a_rate_limit_says_how_long(stage: Stage, no_blocks: None, status: str):
     await stage.fault(COMMENTS, f"rate_limit:7:{status}")
     assert await refusal(stage.answer()) == (
         grpc.StatusCode.RESOURCE_EXHAUSTED,
@@ -273,6 +273,81 @@ async def test_a_reply_in_a_review_thread_that_was_not_recorded_is_found(stage: 
     assert len(await stage.bodies(2)) == 2
 
 
+async def test_a_conversation_is_read_up_to_the_item_and_our_words_are_told_from_others(stage: Stage):
+    for words in ("one", "two", "three"):
+        await stage.admin("POST", "/github/comments", repository=REPOSITORY, number=1, body=words)
+    await stage.answer("[R0] Because.")
+    asked = await stage.admin("POST", "/github/comments", repository=REPOSITORY, number=1, body="@atlas?")
+    await stage.admin("POST", "/github/comments", repository=REPOSITORY, number=1, body="later")
+    address = github(item_kind=GIT_HUB_ITEM_KIND_ISSUE_COMMENT, item_id=asked["id"])
+
+    talk = await stage.threads.FetchThread(pb.FetchThreadRequest(address=address, messages_max=3))
+
+    assert [("one", False), ("[R0] Because.", True), ("@atlas?", False)] == [
+        (each.text, each.ours) for each in talk.messages
+    ]
+    assert 2 == talk.left_out_count
+    assert str(asked["id"]) == talk.messages[-1].external_id
+
+
+async def test_of_a_long_conversation_the_first_comment_and_the_last_are_read(stage: Stage):
+    for number in range(205):
+        await stage.admin("POST", "/github/comments", repository=REPOSITORY, number=1, body=f"say {number}")
+    talk = await stage.threads.FetchThread(pb.FetchThreadRequest(address=github(), messages_max=3))
+    assert ["say 0", "say 203", "say 204"] == [each.text for each in talk.messages]
+    assert 202 == talk.left_out_count
+
+
+async def test_a_review_thread_is_read_without_the_others_of_its_pull_request(stage: Stage):
+    review = {"repository": REPOSITORY, "number": 2, "kind": "review"}
+    top = await stage.admin("POST", "/github/comments", **review, body="why?")
+    await stage.admin("POST", "/github/comments", **review, body="another")
+    await stage.admin("POST", "/github/comments", **review, body="because", in_reply_to=top["id"])
+    address = github(2, review_comment_id=top["id"])
+    talk = await stage.threads.FetchThread(pb.FetchThreadRequest(address=address))
+    assert ["why?", "because"] == [each.text for each in talk.messages]
+
+
+RESOLVED = pb.ResolveThreadResponse(resolved=True)
+
+
+async def test_a_review_thread_is_resolved_once_even_if_github_denies_it(stage: Stage):
+    review = {"repository": REPOSITORY, "number": 2, "kind": "review"}
+    await stage.admin("POST", "/github/comments", **review, body="another")
+    top = await stage.admin("POST", "/github/comments", **review, body="why?")
+    await stage.admin("POST", "/github/comments", **review, body="because", in_reply_to=top["id"])
+    request = pb.ResolveThreadRequest(address=github(2, review_comment_id=top["id"]))
+
+    await stage.fault("*/graphql", "status:502")
+    assert "VENDOR_UNAVAILABLE" == (await refusal(stage.threads.ResolveThread(request)))[1]
+    await stage.admin(
+        "POST", "/faults", method="POST", path_pattern="*/graphql", every=2, times=1, action="drop_after"
+    )
+    assert "VENDOR_UNAVAILABLE" == (await refusal(stage.threads.ResolveThread(request)))[1]
+    assert [False, True, False] == [each["resolved"] for each in (await stage.thread(2))["comments"]]
+
+    await stage.admin("DELETE", "/calls")
+    assert RESOLVED == await stage.threads.ResolveThread(request)
+    assert [1] == [each["count"] for each in (await stage.admin("GET", "/calls"))["calls"]], "it only looked"
+
+
+@pytest.mark.parametrize(
+    "place", [{}, {"number": 2}, {"number": 2, "review_comment_id": 1}], ids=["issue", "pull", "gone"]
+)
+async def test_nothing_but_a_review_thread_is_resolved_on_github(stage: Stage, place: dict[str, int]):
+    request = pb.ResolveThreadRequest(address=github(**place))
+    assert not (await stage.threads.ResolveThread(request)).resolved
+    assert ["open", "open"] == [(await stage.thread(each))["state"] for each in (1, 2)]
+
+
+async def test_what_graphql_refuses_with_200_is_a_refusal(stage: Stage):
+    elsewhere = github(1, review_comment_id=1)  # an issue has no review threads
+    assert (
+        "VENDOR_REFUSED"
+        == (await refusal(stage.threads.ResolveThread(pb.ResolveThreadRequest(address=elsewhere))))[1]
+    )
+
+
 async def test_each_kind_of_notice_is_posted_once_beside_the_answer(stage: Stage):
     notice = pb.PostNoticeRequest(
         task_run_id=RUN, fence=1, address=github(), kind=THREAD_POST_KIND_NOTICE_FAILED, text="I gave up."
@@ -281,6 +356,25 @@ async def test_each_kind_of_notice_is_posted_once_beside_the_answer(stage: Stage
     await stage.answer()
     assert len(await stage.bodies()) == 2
     assert first.url == second.url
+
+
+@pytest.mark.parametrize("fault", ["drop_after", "status_after:500"])
+async def test_a_notice_github_posted_and_denied_is_there_once(stage: Stage, fault: str):
+    await stage.fault(COMMENTS, fault)
+    notice = pb.PostNoticeRequest(
+        task_run_id=RUN, fence=1, address=github(), kind=THREAD_POST_KIND_NOTICE_FAILED, text="I gave up."
+    )
+    posted = await stage.threads.PostNotice(notice)
+    (comment,) = (await stage.thread())["comments"]
+    assert comment["html_url"] == posted.url
+
+
+async def test_eyes_github_showed_and_denied_are_there_once(stage: Stage):
+    asked = pb.AcknowledgeRequest(address=github(item_kind=GIT_HUB_ITEM_KIND_ISSUE, item_id=1))
+    await stage.fault("*/reactions", "status_after:500")
+    assert (await refusal(stage.threads.Acknowledge(asked)))[1] == "VENDOR_UNAVAILABLE"
+    await stage.threads.Acknowledge(asked)
+    assert ["eyes"] == [each["content"] for each in (await stage.thread())["reactions"]]
 
 
 async def test_a_post_is_found_by_its_marker_and_another_is_not(stage: Stage):
