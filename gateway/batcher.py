@@ -22,7 +22,8 @@ from services.common.errors import Exhausted, ServiceError, Unavailable, from_rp
 if TYPE_CHECKING:
     from aucert.dispatcher.v1.dispatcher_service_pb2_grpc import DispatcherServiceAsyncStub
 
-CALLS_MAX = 4
+CALLS_MAX = 2
+"""While they are under way the others gather: a call and a commit shared by many cost each of them little."""
 DELIVERIES_MAX = 256
 CALL_BYTES_MAX = 16 * 1024 * 1024
 WAITING_MAX = 4_096

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import time
 
 from aiohttp import web
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -12,8 +12,7 @@ from aucert.dispatcher.v1.delivery_pb2 import Delivery, Header
 from gateway.parts import PARTS
 
 WEBHOOKS = Counter("astra_webhooks_total", "Webhooks answered.", ["source", "status"])
-
-
+NANOS = 1_000_000_000
 ALIASES = {"drive": "google-drive"}
 """Other names of sources in the path."""
 
@@ -35,9 +34,8 @@ async def receive(request: web.Request) -> web.Response:
 
 
 async def _receive(request: web.Request, source: str) -> web.Response:
-    received = Timestamp()
     body = await request.read()
-    received.FromDatetime(datetime.now(UTC))
+    seconds, nanos = divmod(time.time_ns(), NANOS)
     # aiohttp takes fewer headers than the contract allows, so no sender can spoil the batch of others.
     headers = [Header(name=name, value=_utf8(value)) for name, value in request.headers.items()]
     result = await request.app[PARTS].batcher.ingest(
@@ -46,7 +44,7 @@ async def _receive(request: web.Request, source: str) -> web.Response:
             tenant=request.match_info.get("tenant", ""),
             headers=headers,
             body=body,
-            received_time=received,
+            received_time=Timestamp(seconds=seconds, nanos=nanos),
         )
     )
     response = web.Response(
@@ -59,4 +57,4 @@ async def _receive(request: web.Request, source: str) -> web.Response:
 
 def _utf8(value: str) -> str:
     """aiohttp keeps odd bytes of a header as surrogates, which protobuf refuses."""
-    return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return value if value.isascii() else value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import aiohttp
 
@@ -18,6 +19,7 @@ from scripts.loop_bench.contender import Explained
 from scripts.loop_bench.model_server import Call
 from scripts.loop_bench.processes import Contender, WrongResult, contender, model_server
 
+T = TypeVar("T")
 NAMES = ("astra", "openai", "langgraph")
 TURNS = 10
 SMALL_BYTES, LARGE_BYTES = 200, 40_000
@@ -192,7 +194,7 @@ def as_order(assignments: Sequence[Assignment], work: Work) -> dict[str, object]
     return {"keys": keys, "turns": work.turns, "result_bytes": work.result_bytes, "lanes": work.lanes}
 
 
-def in_turn(names: Sequence[str], number: int) -> Sequence[str]:
+def in_turn(names: Sequence[T], number: int) -> Sequence[T]:
     """The names, each round another one first."""
     first = number % len(names)
     return [*names[first:], *names[:first]]

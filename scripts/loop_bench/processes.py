@@ -67,7 +67,7 @@ def tree_cpu_seconds(pid: int) -> dict[str, float]:
 @asynccontextmanager
 async def contender(name: str, *arguments: str) -> AsyncIterator[Contender]:
     """Start `<name>_loop.py`; it is ready when this returns, and ends with the block."""
-    async with _child(f"{name}_loop", *arguments) as process:
+    async with child(f"scripts.loop_bench.{name}_loop", *arguments) as process:
         started = Contender(name, process)
         await started.answer(READY_SECONDS_MAX)
         yield started
@@ -76,14 +76,15 @@ async def contender(name: str, *arguments: str) -> AsyncIterator[Contender]:
 @asynccontextmanager
 async def model_server() -> AsyncIterator[str]:
     """Start the model; the base URL."""
-    async with _child("model_server") as process:
+    async with child("scripts.loop_bench.model_server") as process:
         yield (await _line(process, "model_server", READY_SECONDS_MAX)).strip()
 
 
 @asynccontextmanager
-async def _child(module: str, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def child(module: str, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A Python module as a child that is spoken to by its stdin, and ends when that closes."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", f"scripts.loop_bench.{module}", *arguments),
+        *(sys.executable, "-m", module, *arguments),
         cwd=ROOT,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
