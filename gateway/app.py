@@ -8,10 +8,12 @@ import grpc
 from aiohttp import web
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
+from aucert.astra.v1.token_vault_service_pb2_grpc import TokenVaultServiceStub
 from aucert.dispatcher.v1.dispatcher_service_pb2_grpc import DispatcherServiceStub
 from aucert.models.v1.model_service_pb2_grpc import ModelServiceStub
 from gateway.batcher import Batcher
 from gateway.console.setup import add_console
+from gateway.mcp.endpoint import add_mcp
 from gateway.parts import PARTS, Parts
 from gateway.problems import answering
 from gateway.routes import routes
@@ -43,6 +45,7 @@ def build(settings: GatewaySettings) -> web.Application:
             dispatcher=dispatcher,
             callers_dispatcher=DispatcherServiceStub(callers),
             models=ModelServiceStub(channels["models"]) if "models" in channels else None,
+            vault=TokenVaultServiceStub(channels["astra"]),
             health={name: HealthStub(channel) for name, channel in channels.items()},
         )
         yield
@@ -52,4 +55,5 @@ def build(settings: GatewaySettings) -> web.Application:
 
     app.cleanup_ctx.append(parts)
     add_console(app, settings)
+    add_mcp(app, settings)
     return app

@@ -13,6 +13,7 @@ from gateway.batcher import Batcher
 if TYPE_CHECKING:
     from grpc_health.v1.health_pb2_grpc import HealthStub
 
+    from aucert.astra.v1.token_vault_service_pb2_grpc import TokenVaultServiceAsyncStub
     from aucert.dispatcher.v1.dispatcher_service_pb2_grpc import DispatcherServiceAsyncStub
     from aucert.models.v1.model_service_pb2_grpc import ModelServiceAsyncStub
 
@@ -28,6 +29,7 @@ class Parts:
     dispatcher: DispatcherServiceAsyncStub
     callers_dispatcher: DispatcherServiceAsyncStub
     models: ModelServiceAsyncStub | None
+    vault: TokenVaultServiceAsyncStub
     health: Mapping[str, HealthStub]
 
 

@@ -11,6 +11,7 @@ from aiohttp import web
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from aucert.astra.v1.token_vault_service_pb2 import GetVaultRequest
 from aucert.dispatcher.v1.dispatcher_service_pb2 import ListSourcesRequest
 from aucert.models.v1.model_service_pb2 import ListModelsRequest
 from gateway.console.parts import CONSOLE, Console
@@ -30,11 +31,12 @@ async def ready(request: web.Request) -> web.Response:
 
     `missing` names all that are away, those included without which accepted work waits. `sources` says which
     sources of webhooks are on and what the others miss; null: the dispatcher could not be asked. `models`
-    says the same of models; null: they could not be asked. `console` says whether its pages are shown.
+    says the same of models; null: they could not be asked. `vault` says whether tokens can be kept; null:
+    Astra could not be asked. `console` says whether its pages are shown.
     """
     parts = request.app[PARTS]
-    sources, models, *answers = await asyncio.gather(
-        _sources(parts), _models(parts), *(_serving(parts, name) for name in parts.health)
+    sources, models, vault, *answers = await asyncio.gather(
+        _sources(parts), _models(parts), _vault(parts), *(_serving(parts, name) for name in parts.health)
     )
     missing = [name for name, serving in zip(parts.health, answers, strict=True) if not serving]
     is_ready = NEEDED_TO_ACCEPT.isdisjoint(missing)
@@ -44,6 +46,7 @@ async def ready(request: web.Request) -> web.Response:
             "missing": missing,
             "sources": sources,
             "models": models,
+            "vault": vault,
             "console": _console(request.app[CONSOLE]),
         },
         status=HTTPStatus.OK if is_ready else HTTPStatus.SERVICE_UNAVAILABLE,
@@ -76,6 +79,14 @@ async def _models(parts: Parts) -> list[dict[str, object]] | None:
     return [
         {"name": each.alias, "on": each.available, "off_reason": each.off_reason} for each in answer.models
     ]
+
+
+async def _vault(parts: Parts) -> dict[str, object] | None:
+    try:
+        answer = await parts.vault.GetVault(GetVaultRequest(), timeout=CHECK_TIMEOUT_SECONDS)
+    except grpc.aio.AioRpcError:
+        return None
+    return {"on": answer.on, "off_reason": answer.off_reason}
 
 
 def _console(console: Console) -> dict[str, object]:

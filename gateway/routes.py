@@ -7,6 +7,7 @@ from aiohttp import web
 from gateway import probes, tasks, webhooks
 from gateway.console import run_list, run_page, signing_in
 from gateway.console.pages import SIGN_IN, STATIC, STATIC_FILES
+from gateway.mcp import endpoint as mcp
 
 SOURCES = ("github", "slack", "plane", "google-drive", "google-events", *webhooks.ALIASES)
 _SOURCE = "{source:" + "|".join(SOURCES) + "}"
@@ -21,6 +22,7 @@ def routes() -> list[web.AbstractRouteDef]:
         web.post(f"/webhooks/{_SOURCE}", webhooks.receive),
         web.post(f"/webhooks/{_SOURCE}/{_TENANT}", webhooks.receive),
         web.post("/api/tasks", tasks.create_task),
+        web.post("/mcp", mcp.answer),
         web.get("/health", probes.live),
         web.get("/livez", probes.live),
         web.get("/readyz", probes.ready),

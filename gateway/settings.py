@@ -20,7 +20,10 @@ class GatewaySettings(ServiceSettings):
     models_address: str = Field("", alias="MODELS_ADDRESS")
     """Where the models service listens, for readiness. Empty: it is not asked."""
     tools_address: str = Field("", alias="TOOLS_ADDRESS")
-    """Where the tools service listens, for readiness. Empty: it is not asked."""
+    """Where the tools service listens, for MCP and readiness. Empty: MCP is off and it is not asked."""
+    mcp_hosts: str = Field("", alias="MCP_HOSTS")
+    """Host names, with commas, that MCP clients call the gateway by, besides those of its own machine. A
+    request with another name in Host or Origin is refused, so that no page of a browser can reach it."""
     worker_address: str = Field("", alias="WORKER_ADDRESS")
     """Where the worker's health is asked, for readiness. Empty: it is not asked."""
     webhook_body_bytes_max: int = Field(4 * MEBIBYTE, alias="WEBHOOK_BODY_BYTES_MAX", gt=0, le=16 * MEBIBYTE)
@@ -28,6 +31,11 @@ class GatewaySettings(ServiceSettings):
     console_session_key: SecretStr = Field(SecretStr(""), alias="CONSOLE_SESSION_KEY")
     """Seals the console's sessions, the same for all gateways: 32 bytes in URL-safe base64. Several, with
     commas between them: the first one seals, all of them open. Empty: the console is off."""
+
+    @property
+    def hosts_of_mcp(self) -> tuple[str, ...]:
+        """The names in MCP_HOSTS."""
+        return tuple(each.strip() for each in self.mcp_hosts.split(",") if each.strip())
 
     @field_validator("console_session_key")
     @classmethod

@@ -30,9 +30,10 @@ HEAD = """\
 Made from the contracts by `scripts/tools_reference.py`; `make lint` checks that it is up to date. Change the
 comments and rules in `proto/aucert/tools/v1/` instead ([adding-a-tool.md](adding-a-tool.md)).
 
-Each tool is one RPC: offered to models by name, called as a typed RPC or by `astra tools call <name> '{…}'`.
-An integration without credentials is absent; `astra tools list` and `astra doctor` say what is missing. A
-result that does not fit ends with a continuation, which is passed back with the same arguments.
+Each tool is one RPC: offered to models by name, called as a typed RPC, by `astra tools call <name> '{…}'` or
+over MCP ([mcp.md](mcp.md)). An integration without credentials is absent; `astra tools list` and
+`astra doctor` say what is missing. A result that does not fit ends with a continuation, which is passed back
+with the same arguments.
 
 | effect | meaning | when a call is repeated |
 |---|---|---|
@@ -41,7 +42,8 @@ result that does not fit ends with a continuation, which is passed back with the
 | idempotent write | sets something as asked | as write: what people did since is not undone |
 
 *any run*: runs of strangers have it too. *trusted*: only runs whose requesters all belong to the place they
-wrote in, or an operator without a run."""
+wrote in, or an operator without a run. What a vendor allows is shared by all processes
+([how](reliability.md)); servers of one's own may allow more."""
 EFFECTS = {
     TOOL_EFFECT_READ: "read",
     TOOL_EFFECT_WRITE: "write",
@@ -54,8 +56,11 @@ def page() -> str:
     catalogue = read_catalogue((ROOT / "gen" / "astra.binpb").read_bytes())
     parts = [HEAD]
     for integration, entries in groupby(catalogue.values(), key=lambda entry: entry.integration):
+        of_vendor = list(entries)
+        limit = of_vendor[0].rate_limit
         parts.append(f"## {integration}")
-        parts += [_section(entry) for entry in entries]
+        parts += [f"The vendor allows: {limit}."] if limit else []
+        parts += [_section(entry) for entry in of_vendor]
     return "\n\n".join(parts) + "\n"
 
 

@@ -48,6 +48,16 @@ class BudgetServicer(BudgetServiceServicer):
         )
         return pb.ReserveSpendResponse(reservation=reservation)
 
+    async def ReleaseSpend(
+        self, request: pb.ReleaseSpendRequest, context: Context
+    ) -> pb.ReleaseSpendResponse:
+        """Free what was set aside for a call that no provider took."""
+        del context
+        await self._spend.release(
+            current_caller().tenant_id, request.task_run_id, request.fence, request.spend_reservation_id
+        )
+        return pb.ReleaseSpendResponse()
+
     async def SetCap(self, request: pb.SetCapRequest, context: Context) -> pb.SetCapResponse:
         """Set a cap."""
         del context

@@ -14,15 +14,17 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from aucert.astra.v1 import (
     agent_pb2,
     budget_pb2,
+    model_default_pb2,
     principal_pb2,
     repository_pb2,
     task_event_pb2,
     task_run_pb2,
     thread_post_pb2,
+    token_vault_pb2,
     transcript_pb2,
 )
 from aucert.common.v1 import thread_pb2
-from aucert.models.v1 import message_pb2
+from aucert.models.v1 import generation_pb2, message_pb2
 from services.astra.principals import scopes_of
 from services.astra.record import NewEvent
 
@@ -56,7 +58,11 @@ POST_KIND = EnumWords(thread_post_pb2.ThreadPostKind.DESCRIPTOR, "THREAD_POST_KI
 START_POLICY = EnumWords(repository_pb2.StartPolicy.DESCRIPTOR, "START_POLICY_")
 CAP_KIND = EnumWords(budget_pb2.CapKind.DESCRIPTOR, "CAP_KIND_")
 USAGE_DIMENSION = EnumWords(budget_pb2.UsageDimension.DESCRIPTOR, "USAGE_DIMENSION_")
+INTEGRATION = EnumWords(token_vault_pb2.Integration.DESCRIPTOR, "INTEGRATION_")
+TOKEN_USE = EnumWords(token_vault_pb2.TokenUse.DESCRIPTOR, "TOKEN_USE_")
+VAULT_ACTION = EnumWords(token_vault_pb2.VaultAction.DESCRIPTOR, "VAULT_ACTION_")
 ROLE = EnumWords(message_pb2.Role.DESCRIPTOR, "ROLE_")
+FINISH_REASON = EnumWords(generation_pb2.FinishReason.DESCRIPTOR, "FINISH_REASON_")
 
 _SAME_NAME = [
     "tenant_id",
@@ -118,6 +124,7 @@ def task_run(row: Stored) -> task_run_pb2.TaskRun:
         outcome=OUTCOME.number(row.outcome),
         answered_by_task_run_id=row.answered_by_task_run_id or "",
         duration_ms=row.duration_ms or 0,
+        cache_hit_rate=row.tokens_cache_read / max(1, _tokens_read(row)),
         **same,
         **times,
     )
@@ -125,6 +132,10 @@ def task_run(row: Stored) -> task_run_pb2.TaskRun:
     if row.output:
         found.output_text, found.reply_url = row.output["text"], row.output["reply_url"]
     return found
+
+
+def _tokens_read(run: Stored) -> int:
+    return run.tokens_input + run.tokens_cache_read + run.tokens_cache_write
 
 
 def task_event(row: Stored) -> task_event_pb2.TaskEvent:
@@ -159,6 +170,7 @@ def transcript_turn(row: Stored) -> transcript_pb2.TranscriptTurn:
         model_label=row.model_label,
         cost_usd_micros=row.cost_usd_micros,
         created_time=timestamp(row.created_time),
+        finish_reason=FINISH_REASON.number(row.finish_reason),
     )
     if row.model_alias:
         found.usage.tokens_input = row.tokens_input
@@ -240,6 +252,17 @@ def cap(row: Stored) -> budget_pb2.Cap:
     )
 
 
+def model_default(row: Stored) -> model_default_pb2.ModelDefault:
+    """A default, from its row with the agent's name."""
+    return model_default_pb2.ModelDefault(
+        agent_slug=row.agent_slug or "",
+        operation=row.operation,
+        model_alias=row.model_alias,
+        set_by=row.set_by,
+        set_time=timestamp(row.set_time),
+    )
+
+
 def usage_row(row: Stored) -> budget_pb2.UsageRow:
     """A row of a usage report, from the sums."""
     return budget_pb2.UsageRow(
@@ -253,4 +276,34 @@ def usage_row(row: Stored) -> budget_pb2.UsageRow:
         tokens_cache_read=row.tokens_cache_read,
         tokens_cache_write=row.tokens_cache_write,
         cost_usd_micros=row.cost_usd_micros,
+    )
+
+
+def vault_token(row: Stored) -> token_vault_pb2.VaultToken:
+    """What is known of a token, from its row; what is sealed stays there."""
+    return token_vault_pb2.VaultToken(
+        vault_token_id=row.id,
+        integration=INTEGRATION.number(row.integration),
+        agent_slug=row.agent_slug,
+        uses=[TOKEN_USE.number(use) for use in row.uses],
+        key_id=row.key_id,
+        put_by=row.put_by,
+        put_time=timestamp(row.put_time),
+    )
+
+
+def audit_event(row: Stored) -> token_vault_pb2.AuditEvent:
+    """A line of the vault's record, from its row."""
+    return token_vault_pb2.AuditEvent(
+        audit_event_id=row.id,
+        action=VAULT_ACTION.number(row.action),
+        principal=row.principal,
+        called_by=row.called_by,
+        task_run_id=row.task_run_id or "",
+        integration=INTEGRATION.number(row.integration),
+        agent_slug=row.agent_slug,
+        vault_token_id=row.agent_token_id,
+        use=TOKEN_USE.number(row.use),
+        key_id=row.key_id,
+        created_time=timestamp(row.created_time),
     )

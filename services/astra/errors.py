@@ -228,3 +228,53 @@ class ThreadPostNotFound(NotFound):
 
     def __init__(self, thread_post_id: str) -> None:
         super().__init__("No post of this tenant has this id.", metadata={"thread_post_id": thread_post_id})
+
+
+class VaultOff(Refused):
+    """VAULT_KEY is not set."""
+
+    reason = "VAULT_OFF"
+
+    def __init__(self) -> None:
+        super().__init__("The vault is off: VAULT_KEY is not set. docs/vault.md says how to make one.")
+
+
+class VaultTokenNotFound(NotFound):
+    """The tenant has no token for this integration and agent."""
+
+    reason = "VAULT_TOKEN_NOT_FOUND"
+
+    def __init__(self, integration: str, agent_slug: str) -> None:
+        whose = f"agent {agent_slug}" if agent_slug else "all agents"
+        super().__init__(
+            f"The vault has no token of {integration} for {whose}. `astra vault list` shows those it has.",
+            metadata={"integration": integration, "agent_slug": agent_slug},
+        )
+
+
+class VaultTokenUnreadable(Refused):
+    """No key at hand opens the token, or it was sealed for another place."""
+
+    reason = "VAULT_TOKEN_UNREADABLE"
+
+    def __init__(self, key_id: str, *, key_known: bool) -> None:
+        why = (
+            f"Key {key_id!r} of VAULT_KEY does not open this token: the key was made anew, or the row is not "
+            "the one that was sealed."
+            if key_known
+            else f"This token was sealed with key {key_id!r}, which is not in VAULT_KEY. Add that key again."
+        )
+        super().__init__(f"{why} Or put the token in once more.", metadata={"key_id": key_id})
+
+
+class VaultTokenUseMissing(Refused):
+    """The token may not be used for this."""
+
+    reason = "VAULT_TOKEN_USE_MISSING"
+
+    def __init__(self, integration: str, use: str) -> None:
+        super().__init__(
+            f"The vault's token of {integration} is not for use {use!r}. An operator can put one in that is: "
+            "`astra vault put`.",
+            metadata={"integration": integration, "use": use},
+        )

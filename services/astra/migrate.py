@@ -17,8 +17,12 @@ from alembic.config import Config
 from psycopg import sql
 from sqlalchemy import Connection, MetaData, NullPool, create_engine, text
 
+from services.common.told import ToldToPeople
+
 MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
 CONNECT_SECONDS = 5
+VECTOR_NEEDED = (0, 8)
+"""The first pgvector that reads on in its index until it has found enough rows of a tenant."""
 _LOCK_KEY = 0x4173_7472_61  # "Astra": one migration of a database at a time
 
 
@@ -31,17 +35,44 @@ class RolePasswords:
     operator: str
 
 
+class VectorMissing(ToldToPeople, Exception):
+    """PostgreSQL lacks pgvector, or keeps it from this owner; says what to do."""
+
+
 def migrate(owner_url: str, passwords: RolePasswords) -> None:
     """Make or update the roles and upgrade the schema to the newest revision; safe to repeat.
 
-    `owner_url` is a libpq URL. Raises what psycopg and Alembic raise; a failed upgrade changes nothing.
+    `owner_url` is a libpq URL. Raises VectorMissing, and what psycopg and Alembic raise; a failed upgrade
+    changes nothing.
     """
     with owner_transaction(owner_url) as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
+        _ensure_vector(connection)
         _ensure_role(connection, "astra_service", "NOBYPASSRLS", passwords.service)
         _ensure_role(connection, "astra_relay", "BYPASSRLS", passwords.relay)
         _ensure_role(connection, "astra_operator", "BYPASSRLS", passwords.operator)
         command.upgrade(alembic_config(connection), "head")
+
+
+def vector_problem(available: str | None, installed: str | None, *, superuser: bool) -> str:
+    """What keeps pgvector from being used, by its versions here; empty: nothing."""
+    needed = ".".join(map(str, VECTOR_NEEDED))
+    version = installed or available
+    if version is None:
+        return f"PostgreSQL has no pgvector: install version {needed} or newer on its machine"
+    if tuple(int(part) for part in version.split(".")[:2]) < VECTOR_NEEDED:
+        return f"pgvector is {version} and has to be {needed} or newer: update it, then the extension"
+    if installed is None and not superuser:
+        return "pgvector is not in this database: have a superuser run CREATE EXTENSION vector in it"
+    return ""
+
+
+VECTOR_QUERY = (
+    "SELECT max(default_version), max(installed_version),"
+    " (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)"
+    " FROM pg_available_extensions WHERE name = 'vector'"
+)
+"""What `vector_problem` goes by."""
 
 
 @contextmanager
@@ -60,6 +91,13 @@ def alembic_config(connection: Connection, metadata: MetaData | None = None) -> 
     config.attributes["connection"] = connection
     config.attributes["metadata"] = metadata
     return config
+
+
+def _ensure_vector(connection: Connection) -> None:
+    """Raise VectorMissing unless the migrations can have pgvector."""
+    available, installed, superuser = connection.execute(text(VECTOR_QUERY)).one()
+    if problem := vector_problem(available, installed, superuser=superuser):
+        raise VectorMissing(f"{problem}.")
 
 
 def _ensure_role(connection: Connection, role: str, rights: str, password: str) -> None:

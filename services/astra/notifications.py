@@ -1,7 +1,8 @@
 """What changed, told by PostgreSQL: one LISTEN connection a process, outside the pool, for all watchers.
 
-A notification carries ids only and may be lost with the connection; the record may not. So a watcher reads
-the record when it starts and whenever `everything` is set, and in between only what it is told of.
+A notification carries ids, or text that is kept nowhere, and may be lost with the connection; the record
+may not. So a watcher reads the record when it starts and whenever `everything` is set, and in between only
+what it is told of.
 The price of NOTIFY is that transactions which notify commit one after the other.
 """
 
@@ -16,11 +17,11 @@ import psycopg
 import structlog
 from psycopg import sql
 
-from services.astra.record import CHANGED_CHANNEL, STOP_CHANNEL
+from services.astra.record import CHANGED_CHANNEL, READERS_CHANNEL, STOP_CHANNEL, TEXT_CHANNEL
 from services.common.errors import Unavailable
 
 PENDING_MAX = 1_000
-"""Most ids kept for a watcher that is behind; past that it reads everything again."""
+"""Most words kept for a watcher that is behind; past that it reads everything again."""
 CONNECT_SECONDS = 3
 PROBE_SECONDS = 10.0
 """Silence after which the connection is asked whether it still lives."""
@@ -33,9 +34,9 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class Changes:
-    """What a watcher missed since it last looked: these ids, or everything."""
+    """What a watcher missed since it last looked: these words in their order, ids mostly, or everything."""
 
-    ids: set[str]
+    words: list[str]
     everything: bool
 
 
@@ -45,37 +46,46 @@ class Watch:
 
     channel: str
     prefix: str
+    pending_max: int = PENDING_MAX
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
     ended: bool = False
-    _ids: set[str] = field(default_factory=set)
+    _words: dict[str, None] = field(default_factory=dict[str, None])  # each once, in order
     _everything: bool = False
-    _wake: asyncio.Event = field(default_factory=asyncio.Event)
 
     def tell(self, payload: str) -> None:
-        """Note an id. A watcher too far behind is told to read everything."""
-        self._ids.add(payload.removeprefix(self.prefix).strip())
-        if len(self._ids) > PENDING_MAX:
+        """Note a word. A watcher too far behind is told to read everything."""
+        self._words[payload.removeprefix(self.prefix).strip()] = None
+        if len(self._words) > self.pending_max:
             self.tell_everything()
-        self._wake.set()
+        self.wake.set()
 
     def tell_everything(self) -> None:
-        """Note that ids may have been lost."""
-        self._ids.clear()
+        """Note that words may have been lost."""
+        self._words.clear()
         self._everything = True
-        self._wake.set()
+        self.wake.set()
 
     def end(self) -> None:
         """Let the watcher go."""
         self.ended = True
-        self._wake.set()
+        self.wake.set()
+
+    def has_news(self) -> bool:
+        """Whether there is something to take."""
+        return bool(self._words or self._everything or self.ended)
 
     async def changes(self) -> Changes:
         """Wait until there is something, and take it. Raises Unavailable once the process leaves."""
-        await self._wake.wait()
+        await self.wake.wait()
+        return self.taken()
+
+    def taken(self) -> Changes:
+        """Take what there is, perhaps nothing. Raises Unavailable once the process leaves."""
         if self.ended:
             raise Unavailable("This process leaves. Watch again to reach another.")
-        self._wake.clear()
-        found = Changes(self._ids, self._everything)
-        self._ids, self._everything = set(), False
+        self.wake.clear()
+        found = Changes(list(self._words), self._everything)
+        self._words, self._everything = {}, False
         return found
 
 
@@ -99,9 +109,19 @@ class Notifications:
                 await task
 
     @contextmanager
-    def watch(self, channel: str, prefix: str = "") -> Iterator[Watch]:
-        """Watch a channel. Look at the record after entering: what happens from then on is told."""
-        watch = Watch(channel, prefix)
+    def watch(
+        self,
+        channel: str,
+        prefix: str = "",
+        *,
+        wake: asyncio.Event | None = None,
+        pending_max: int = PENDING_MAX,
+    ) -> Iterator[Watch]:
+        """Watch a channel. Look at the record after entering: what happens from then on is told.
+
+        `wake` is set when it is told something, and may be shared by several watches that are taken together.
+        """
+        watch = Watch(channel, prefix, pending_max, wake or asyncio.Event())
         if self._leaving:
             watch.end()
         self._watches.add(watch)
@@ -137,7 +157,7 @@ class Notifications:
             connect_timeout=CONNECT_SECONDS,
             application_name="astra-notifications",
         )
-        for channel in (CHANGED_CHANNEL, STOP_CHANNEL):
+        for channel in (CHANGED_CHANNEL, STOP_CHANNEL, TEXT_CHANNEL, READERS_CHANNEL):
             await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
         return connection
 

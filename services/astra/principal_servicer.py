@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from services.common.door import Context
 
 
+TENANTS_PAGE, TENANTS_PAGE_MAX = 200, 1_000
+
+
 class PrincipalServicer(PrincipalServiceServicer):
     """Whose token it is, and which tenant a slug names."""
 
@@ -34,3 +37,12 @@ class PrincipalServicer(PrincipalServiceServicer):
         del context
         tenant_id, slug = await self._principals.tenant(slug=request.slug, tenant_id=request.tenant_id)
         return pb.ResolveTenantResponse(tenant_id=tenant_id, slug=slug)
+
+    async def ListTenants(self, request: pb.ListTenantsRequest, context: Context) -> pb.ListTenantsResponse:
+        """A page of tenants."""
+        del context
+        size = min(request.page_size or TENANTS_PAGE, TENANTS_PAGE_MAX)
+        found = await self._principals.tenants(after=request.page_token, limit=size + 1)
+        return pb.ListTenantsResponse(
+            tenant_ids=found[:size], next_page_token=found[size - 1] if len(found) > size else ""
+        )

@@ -39,6 +39,14 @@ class PrincipalStore:
             raise TenantNotFound(slug or tenant_id)
         return str(row.id), row.slug
 
+    async def tenants(self, *, after: str, limit: int) -> list[str]:
+        """A page of ids, in order, from the one behind `after` on. Empty: from the first."""
+        query = select(Tenant.id).order_by(Tenant.id).limit(limit)
+        if after:
+            query = query.where(Tenant.id > after)
+        async with self._relay.transaction() as connection:
+            return [str(each) for each in (await connection.execute(query)).scalars()]
+
 
 class LocalAuthenticator(Authenticator):
     """Astra's own door: what RemoteAuthenticator asks of Astra, asked of the record."""

@@ -51,21 +51,42 @@ PRINCIPALS: Mapping[str, frozenset[Scope.ValueType]] = {
     "tools": frozenset(
         {
             scope.SCOPE_POSTS_RECORD,
+            scope.SCOPE_VAULT_OPEN,
+            scope.SCOPE_VAULT_READ,
             scope.SCOPE_RUNS_READ,
             scope.SCOPE_REGISTRY_READ,
             scope.SCOPE_PRINCIPALS_AUTHENTICATE,
+            scope.SCOPE_KNOWLEDGE_READ,
+            scope.SCOPE_KNOWLEDGE_WRITE,
+            scope.SCOPE_MODELS_EMBED,
+            scope.SCOPE_QUOTAS_USE,
             scope.SCOPE_ANY_TENANT,
         }
     ),
-    "models": frozenset({scope.SCOPE_PRINCIPALS_AUTHENTICATE}),
+    "models": frozenset(
+        {
+            scope.SCOPE_REGISTRY_READ,
+            scope.SCOPE_PRINCIPALS_AUTHENTICATE,
+            scope.SCOPE_QUOTAS_USE,
+            scope.SCOPE_ANY_TENANT,
+        }
+    ),
     "astra": frozenset({scope.SCOPE_PRINCIPALS_AUTHENTICATE}),
     "operator": frozenset(
         {
             scope.SCOPE_BUDGETS_WRITE,
+            scope.SCOPE_QUOTAS_READ,
+            scope.SCOPE_DELIVERIES_READ,
+            scope.SCOPE_DELIVERIES_WRITE,
+            scope.SCOPE_VAULT_READ,
+            scope.SCOPE_VAULT_WRITE,
             scope.SCOPE_TASKS_WRITE,
             scope.SCOPE_RUNS_READ,
             scope.SCOPE_REGISTRY_READ,
             scope.SCOPE_REGISTRY_WRITE,
+            scope.SCOPE_KNOWLEDGE_READ,
+            scope.SCOPE_KNOWLEDGE_WRITE,
+            scope.SCOPE_MODELS_EMBED,
             scope.SCOPE_MODELS_READ,
             scope.SCOPE_MODELS_GENERATE,
             scope.SCOPE_TOOLS_READ,
@@ -75,6 +96,11 @@ PRINCIPALS: Mapping[str, frozenset[Scope.ValueType]] = {
     ),
     "api": frozenset({scope.SCOPE_TASKS_WRITE, scope.SCOPE_RUNS_READ}),
 }
+
+
+def agent_principal(slug: str) -> str:
+    """Name of an agent's own principal. It has no token: services act for it, and the record says so."""
+    return f"agent:{slug}"
 
 
 def scope_words(scopes: Iterable[Scope.ValueType]) -> list[str]:

@@ -24,6 +24,8 @@ from services.common.database import Asked, Transaction
 
 CHANGED_CHANNEL = "task_run_changed"
 STOP_CHANNEL = "stop_requested"
+TEXT_CHANNEL = "task_run_text"
+READERS_CHANNEL = "task_run_readers"
 UNFINISHED = literal_column("task_runs.status <> 'completed'")
 """As the partial indexes say it; a bound parameter would hide them from the planner."""
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from aucert.astra.v1 import agent_service_pb2, repository_service_pb2
 from aucert.astra.v1.agent_service_pb2_grpc import AgentServiceServicer
 from aucert.astra.v1.repository_service_pb2_grpc import RepositoryServiceServicer
+from services.astra.agent_store import AgentStore
 from services.astra.pages import key_of, page_size, token_after
 from services.astra.registry_store import RegistryStore
 from services.common.caller import current_caller
@@ -21,8 +22,25 @@ _REPOSITORIES = "repositories"
 class AgentServicer(AgentServiceServicer):
     """The agents of the caller's tenant."""
 
-    def __init__(self, registry: RegistryStore) -> None:
+    def __init__(self, registry: RegistryStore, agents: AgentStore) -> None:
         self._registry = registry
+        self._agents = agents
+
+    async def PutAgent(
+        self, request: agent_service_pb2.PutAgentRequest, context: Context
+    ) -> agent_service_pb2.PutAgentResponse:
+        """Register an agent, or change the one with this slug."""
+        del context
+        agent = await self._agents.put(current_caller().tenant_id, request)
+        return agent_service_pb2.PutAgentResponse(agent=agent)
+
+    async def PutPersonality(
+        self, request: agent_service_pb2.PutPersonalityRequest, context: Context
+    ) -> agent_service_pb2.PutPersonalityResponse:
+        """Write a fragment of framing, or replace the one with this slug."""
+        del context
+        personality = await self._agents.put_personality(current_caller().tenant_id, request)
+        return agent_service_pb2.PutPersonalityResponse(personality=personality)
 
     async def ListAgents(
         self, request: agent_service_pb2.ListAgentsRequest, context: Context

@@ -13,29 +13,24 @@ from pathlib import Path
 from sqlalchemy import Connection, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from services.astra.first_agent import (
+    ATLAS_HANDLES,
+    FRAGMENTS,
+    MISTAKES_MAX,
+    RUN_TIMEOUT_SECONDS,
+    TOKENS_MAX,
+    TURNS_MAX,
+)
 from services.astra.migrate import owner_transaction
-from services.astra.principals import PRINCIPALS, scope_words
+from services.astra.principals import PRINCIPALS, agent_principal, scope_words
 from services.astra.tables import Agent, AgentPersonality, Budget, Personality, Principal, Tenant
 from services.common.identity import token_digest
 
 DEFAULT_TENANT = "default"
 DEFAULT_TENANT_ID = str(uuid.uuid5(uuid.NAMESPACE_URL, "astra:tenant:default"))
 """Known beforehand, because row-level security binds the owner too."""
-ATLAS_HANDLES = {
-    "github": ["atlas", "astra-atlas"],
-    "slack": ["atlas"],
-    "google-drive": ["atlas"],
-    "plane": ["atlas"],
-}
-TURNS_MAX = 40
-TOKENS_MAX = 400_000
-RUN_TIMEOUT_SECONDS = 30 * 60
-MISTAKES_MAX = 3
 CAPS_USD_MICROS = {"run": 10_000_000, "agent_day": 100_000_000, "tenant_month": 1_000_000_000}
 """What may be spent until somebody says otherwise: 10 dollars a run, 100 an agent and day, 1000 a month."""
-FRAGMENTS = ("who-atlas-is", "works-with-evidence", "answers-in-threads", "reads-data-as-data")
-"""The fragments of atlas' framing, in order: files in `personalities/`."""
-
 _FOLDER = Path(__file__).with_name("personalities")
 
 
@@ -55,6 +50,7 @@ def seed(owner_url: str, tokens: Mapping[str, str], *, operators: Sequence[str] 
             .on_conflict_do_nothing()
         )
         _seed_atlas(connection)
+        _seed_agent_principals(connection)
         _seed_caps(connection)
         for name, token in tokens.items():
             _seed_principal(connection, name, token)
@@ -80,17 +76,41 @@ def _seed_atlas(connection: Connection) -> None:
         .on_conflict_do_nothing()
         .returning(Agent.id)
     ).scalar_one_or_none()
-    for position, slug in enumerate(FRAGMENTS):
-        personality_id = _seed_fragment(connection, slug)
-        if created is not None:
-            connection.execute(
-                insert(AgentPersonality).values(
-                    tenant_id=DEFAULT_TENANT_ID,
-                    agent_id=created,
-                    personality_id=personality_id,
-                    position=position,
-                )
+    mine = Personality.tenant_id == DEFAULT_TENANT_ID
+    known = set(connection.execute(select(Personality.slug).where(mine)).scalars())
+    fragments = {slug: _seed_fragment(connection, slug, each) for slug, each in FRAGMENTS.items()}
+    if created is not None:
+        _give_fragments(connection, created, [*fragments.values()], after=-1)
+        return
+    # What a release adds joins the framing of an agent from before it; what was taken out stays out.
+    added = [each for slug, each in fragments.items() if slug not in known]
+    is_atlas = Agent.tenant_id == DEFAULT_TENANT_ID, Agent.slug == "atlas"
+    atlas = connection.execute(select(Agent.id).where(*is_atlas)).scalar_one()
+    last = select(func.max(AgentPersonality.position)).where(AgentPersonality.agent_id == atlas)
+    _give_fragments(connection, str(atlas), added, after=connection.execute(last).scalar_one() or 0)
+
+
+def _give_fragments(connection: Connection, agent_id: str, fragments: Sequence[str], *, after: int) -> None:
+    for position, personality_id in enumerate(fragments, start=after + 1):
+        connection.execute(
+            insert(AgentPersonality).values(
+                tenant_id=DEFAULT_TENANT_ID,
+                agent_id=agent_id,
+                personality_id=personality_id,
+                position=position,
             )
+        )
+
+
+def _seed_agent_principals(connection: Connection) -> None:
+    """One for each agent, without a token or a scope: the record names it where services act for it."""
+    agents = connection.execute(select(Agent.slug).where(Agent.tenant_id == DEFAULT_TENANT_ID)).scalars()
+    for slug in agents.all():
+        connection.execute(
+            insert(Principal)
+            .values(id=str(uuid.uuid4()), tenant_id=DEFAULT_TENANT_ID, name=agent_principal(slug), scopes=[])
+            .on_conflict_do_nothing()
+        )
 
 
 def _seed_caps(connection: Connection) -> None:
@@ -105,12 +125,13 @@ def _seed_caps(connection: Connection) -> None:
         )
 
 
-def _seed_fragment(connection: Connection, slug: str) -> str:
+def _seed_fragment(connection: Connection, slug: str, operations: Sequence[str]) -> str:
     text = (_FOLDER / f"{slug}.md").read_text(encoding="utf-8").strip()
+    shipped = {"text": text, "operations": list(operations)}
     return connection.execute(
         insert(Personality)
-        .values(id=str(uuid.uuid4()), tenant_id=DEFAULT_TENANT_ID, slug=slug, text=text, operations=[])
-        .on_conflict_do_update(index_elements=["tenant_id", "slug"], set_={"text": text})
+        .values(id=str(uuid.uuid4()), tenant_id=DEFAULT_TENANT_ID, slug=slug, **shipped)
+        .on_conflict_do_update(index_elements=["tenant_id", "slug"], set_=shipped)
         .returning(Personality.id)
     ).scalar_one()
 

@@ -15,7 +15,7 @@ from sqlalchemy import Interval, bindparam, func, text, update
 
 from aucert.astra.v1.transcript_pb2 import SpendReservation as SpendReservationMessage
 from aucert.astra.v1.transcript_service_pb2 import CommitTurnRequest
-from services.astra.errors import BudgetExhausted, BudgetHeld
+from services.astra.errors import BudgetExhausted, BudgetHeld, ReservationNotOpen
 from services.astra.record import RunHead, change, hold, hold_unfinished
 from services.astra.tables import SpendReservation, TaskRun
 from services.common.database import Asked, Database, Transaction
@@ -43,6 +43,17 @@ class SpendStore:
         if refusal := await asking.refusal():
             raise refusal
         return asking.reservation
+
+    async def release(self, tenant_id: str, task_run_id: str, fence: int, spend_reservation_id: str) -> None:
+        """Free what was set aside for a call that no provider took. Repeating it changes nothing.
+
+        Raises ReservationNotOpen, FenceStale, TaskRunCompleted and TaskRunNotFound.
+        """
+        async with self._database.tenant(tenant_id) as connection:
+            await hold_unfinished(connection, task_run_id, fence=fence)
+            known = {"run": task_run_id, "reservation": spend_reservation_id}
+            if (await connection.execute(_RELEASE, known)).one_or_none() is None:
+                raise ReservationNotOpen(spend_reservation_id)
 
     async def abandon_leaked(self, tenant_id: str, task_run_id: str) -> int:
         """Put down a run's reservations older than RESERVATION_LIFE; return how many."""
@@ -140,6 +151,17 @@ async def release_open(connection: Transaction, task_run_id: str) -> None:
 
 
 _ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtextextended('spend/' || :tenant, 0))")
+
+_RELEASE = text(
+    """
+    UPDATE spend_reservations
+    SET status = 'settled', spent_usd_micros = 0, settled_time = coalesce(settled_time, now())
+    WHERE id = CAST(:reservation AS uuid) AND task_run_id = CAST(:run AS uuid)
+        AND (status = 'open' OR (status = 'settled' AND spent_usd_micros = 0 AND NOT EXISTS (
+            SELECT FROM transcript_turns WHERE spend_reservation_id = CAST(:reservation AS uuid))))
+    RETURNING id
+    """
+)
 
 TAKEN = """
     WITH today AS (SELECT date_trunc('day', now(), 'UTC') AS day, date_trunc('month', now(), 'UTC') AS month),

@@ -29,6 +29,7 @@ class Tenant(Base):
 class Principal(Base):
     """Somebody or something that calls. `scopes` are names of Scope in lower case, without prefix.
 
+    One without a token calls nobody: an agent's own, on whose behalf services act.
     `identities` are how sources name the people who may act as it in a comment, as in "github:583231".
     """
 
@@ -39,7 +40,7 @@ class Principal(Base):
     tenant_id: Mapped[Id] = mapped_column(ForeignKey("tenants.id"))
     name: Mapped[str]
     scopes: Mapped[Words]
-    token_sha256: Mapped[Bytes] = mapped_column(unique=True)
+    token_sha256: Mapped[Bytes | None] = mapped_column(unique=True)
     identities: Mapped[Words] = mapped_column(server_default=text("'{}'"))
     created_time: Mapped[Time] = mapped_column(server_default=_NOW)
 
@@ -285,6 +286,22 @@ class SpendDay(Base):
     spent_usd_micros: Mapped[Big] = mapped_column(server_default=_ZERO)
 
 
+class ModelDefault(Base):
+    """The model that answers where a comment names none. `subject_id`: the agent or the tenant it is for.
+
+    An empty operation stands for every one.
+    """
+
+    __tablename__ = "model_defaults"
+
+    tenant_id: Mapped[Id] = mapped_column(ForeignKey("tenants.id"), primary_key=True)
+    subject_id: Mapped[Id] = mapped_column(primary_key=True)
+    operation: Mapped[str] = mapped_column(primary_key=True)
+    model_alias: Mapped[str]
+    set_by: Mapped[str] = mapped_column(server_default=_EMPTY)
+    set_time: Mapped[Time] = mapped_column(server_default=_NOW)
+
+
 class TranscriptTurn(Base):
     """A message of a run's conversation; a reservation pays for one turn at most."""
 
@@ -308,6 +325,7 @@ class TranscriptTurn(Base):
     tokens_cache_write: Mapped[Big] = mapped_column(server_default=_ZERO)
     cost_usd_micros: Mapped[Big] = mapped_column(server_default=_ZERO)
     spend_reservation_id: Mapped[Id | None] = mapped_column(ForeignKey("spend_reservations.id"), unique=True)
+    finish_reason: Mapped[str] = mapped_column(server_default=_EMPTY)
     created_time: Mapped[Time] = mapped_column(server_default=_NOW)
 
 
@@ -378,3 +396,50 @@ class Effect(Base):
     response_json: Mapped[str | None]
     created_time: Mapped[Time] = mapped_column(server_default=_NOW)
     done_time: Mapped[Time | None]
+
+
+class AgentToken(Base):
+    """What agents show to a vendor, sealed (`envelope`). `agent_slug` empty: for all without their own."""
+
+    __tablename__ = "agent_tokens"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "integration", "agent_slug"),
+        CheckConstraint("integration IN ('github', 'google', 'slack', 'plane', 'brave')", name="integration"),
+        Index("agent_tokens_by_key_idx", "key_id", "id"),
+    )
+
+    id: Mapped[Id] = mapped_column(primary_key=True)
+    tenant_id: Mapped[Id] = mapped_column(ForeignKey("tenants.id"))
+    integration: Mapped[str]
+    agent_slug: Mapped[str] = mapped_column(server_default=_EMPTY)
+    uses: Mapped[Words]
+    key_id: Mapped[str]
+    wrapped_key: Mapped[Bytes]
+    ciphertext: Mapped[Bytes]
+    put_by: Mapped[str]
+    put_time: Mapped[Time] = mapped_column(server_default=_NOW)
+
+
+class AuditEvent(Base):
+    """What was done with a token of the vault. Only added to."""
+
+    __tablename__ = "audit_events"
+    __table_args__ = (
+        CheckConstraint("action IN ('put', 'opened', 'deleted', 'resealed')", name="action"),
+        CheckConstraint("use IN ('', 'read', 'write')", name="use"),
+        Index("audit_events_by_time_idx", "tenant_id", text("created_time DESC"), text("id DESC")),
+        Index(None, "task_run_id"),
+    )
+
+    id: Mapped[Id] = mapped_column(primary_key=True)
+    tenant_id: Mapped[Id] = mapped_column(ForeignKey("tenants.id"))
+    action: Mapped[str]
+    principal: Mapped[str]
+    called_by: Mapped[str]
+    task_run_id: Mapped[Id | None] = mapped_column(ForeignKey("task_runs.id"))
+    integration: Mapped[str]
+    agent_slug: Mapped[str]
+    agent_token_id: Mapped[Id]
+    use: Mapped[str] = mapped_column(server_default=_EMPTY)
+    key_id: Mapped[str]
+    created_time: Mapped[Time] = mapped_column(server_default=_NOW)

@@ -16,6 +16,7 @@ from services.astra.attempt_store import AttemptStore
 from services.astra.domain import Ending, Outcome, Status
 from services.astra.ending_store import EndingStore
 from services.astra.pages import key_of, page_size, token_after
+from services.astra.reading_along import ReadingAlong
 from services.astra.stop_store import StopStore
 from services.astra.task_run_store import RunFilter, TaskRunStore
 from services.astra.watching import Watching
@@ -41,12 +42,14 @@ class TaskRunServicer(TaskRunServiceServicer):
         endings: EndingStore,
         stops: StopStore,
         watching: Watching,
+        reading_along: ReadingAlong,
     ) -> None:
         self._runs = runs
         self._attempts = attempts
         self._endings = endings
         self._stops = stops
         self._watching = watching
+        self._reading_along = reading_along
 
     async def CreateTaskRun(
         self, request: pb.CreateTaskRunRequest, context: Context
@@ -136,11 +139,17 @@ class TaskRunServicer(TaskRunServiceServicer):
     async def WatchStopRequests(
         self, request: pb.WatchStopRequestsRequest, context: Context
     ) -> AsyncIterator[pb.WatchStopRequestsResponse]:
-        """Stream the runs asked to stop."""
+        """Stream the runs asked to stop, and those that somebody reads along with."""
         del request, context
-        async with aclosing(self._watching.stop_requests()) as told:
-            async for task_run_id in told:
-                yield pb.WatchStopRequestsResponse(task_run_id=task_run_id)
+        async with aclosing(self._watching.for_workers()) as told:
+            async for response in told:
+                yield response
+
+    async def PublishText(self, request: pb.PublishTextRequest, context: Context) -> pb.PublishTextResponse:
+        """Pass on text of a model as it is written."""
+        del context
+        await self._reading_along.publish(_tenant(), request.task_run_id, request.text)
+        return pb.PublishTextResponse()
 
     async def LogTaskEvent(
         self, request: pb.LogTaskEventRequest, context: Context
@@ -175,9 +184,15 @@ class TaskRunServicer(TaskRunServiceServicer):
     ) -> AsyncIterator[pb.WatchTaskRunResponse]:
         """Stream a run's events."""
         del context
-        async with aclosing(self._watching.run(_tenant(), request.task_run_id, request.after_seq)) as events:
-            async for event in events:
-                yield pb.WatchTaskRunResponse(task_event=event)
+        happenings = self._watching.run(
+            _tenant(), request.task_run_id, request.after_seq, with_text=request.with_text
+        )
+        async with aclosing(happenings):
+            async for each in happenings:
+                if isinstance(each, pb.StreamedText):
+                    yield pb.WatchTaskRunResponse(text=each)
+                else:
+                    yield pb.WatchTaskRunResponse(task_event=each)
 
     async def WatchTaskRuns(
         self, request: pb.WatchTaskRunsRequest, context: Context

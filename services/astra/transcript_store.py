@@ -15,6 +15,11 @@ from aucert.astra.v1.transcript_service_pb2 import (
     CommitToolResultsResponse,
     CommitTurnRequest,
 )
+from aucert.models.v1.generation_pb2 import (
+    FINISH_REASON_STOP,
+    FINISH_REASON_TOOL_CALLS,
+    FINISH_REASON_UNSPECIFIED,
+)
 from aucert.models.v1.message_pb2 import ROLE_TOOL, Message, Part
 from services.astra import convert
 from services.astra.errors import ReservationNotOpen, ResultsMismatch
@@ -110,6 +115,8 @@ async def _commit_turn(connection: Transaction, turn: CommitTurnRequest) -> int:
         cost_usd_micros=turn.cost_usd_micros,
         duration_ms=turn.duration_ms,
         tools_called=[storable(call.tool_name) for call in calls],
+        cut="" if turn.finish_reason in _NOT_CUT else convert.FINISH_REASON.word(turn.finish_reason),
+        passed_over=turn.passed_over,
     )
     await add_events(connection, run, [convert.new_event(event)])
     await count_turn(connection, run, turn)
@@ -133,6 +140,7 @@ async def _count_turn(connection: Transaction, turn: CommitTurnRequest) -> Asked
     )
 
 
+_NOT_CUT = (FINISH_REASON_UNSPECIFIED, FINISH_REASON_STOP, FINISH_REASON_TOOL_CALLS)
 _COUNT_RESULTS = advancing()
 _COUNT_TURN = advancing(
     turn_count=TaskRun.turn_count + 1,

@@ -101,6 +101,7 @@ async def append_model_turn(connection: Transaction, turn: CommitTurnRequest) ->
             "tokens_cache_write": usage.tokens_cache_write,
             "cost": turn.cost_usd_micros,
             "reservation": turn.spend_reservation_id,
+            "finish_reason": convert.FINISH_REASON.word(turn.finish_reason),
         },
     )
 
@@ -114,11 +115,12 @@ _APPEND_MODEL_TURN = text(
     )
     INSERT INTO transcript_turns (
         task_run_id, position, tenant_id, role, message, model_alias, model_label, tokens_input,
-        tokens_output, tokens_cache_read, tokens_cache_write, cost_usd_micros, spend_reservation_id)
+        tokens_output, tokens_cache_read, tokens_cache_write, cost_usd_micros, spend_reservation_id,
+        finish_reason)
     SELECT task_runs.id,
         (SELECT coalesce(max(position) + 1, 0) FROM transcript_turns WHERE task_run_id = task_runs.id),
         tenant_id, :role, :message, :model_alias, :model_label, :tokens_input,
-        :tokens_output, :tokens_cache_read, :tokens_cache_write, :cost, settled.id
+        :tokens_output, :tokens_cache_read, :tokens_cache_write, :cost, settled.id, :finish_reason
     FROM task_runs, settled
     WHERE task_runs.id = CAST(:run AS uuid) AND attempt_fence = :fence AND status <> 'completed'
     RETURNING position

@@ -1,11 +1,13 @@
-"""Streams of what happens: a run's events, a tenant's runs, stop requests.
+"""Streams of what happens: a run's events and text, a tenant's runs, what workers must hear of.
 
 Each begins by watching, then reads the record, then reads on as it is told, so nothing falls in between.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import aclosing, nullcontext
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, func, or_, select
@@ -13,9 +15,11 @@ from sqlalchemy import ColumnElement, func, or_, select
 from aucert.astra.v1.task_event_pb2 import TaskEvent as TaskEventMessage
 from aucert.astra.v1.task_run_pb2 import TASK_RUN_STATUS_COMPLETED
 from aucert.astra.v1.task_run_pb2 import TaskRun as TaskRunMessage
+from aucert.astra.v1.task_run_service_pb2 import StreamedText, WatchStopRequestsResponse
 from services.astra import convert
 from services.astra.notifications import Notifications
-from services.astra.record import CHANGED_CHANNEL, STOP_CHANNEL, UNFINISHED
+from services.astra.reading_along import ReadingAlong
+from services.astra.record import CHANGED_CHANNEL, READERS_CHANNEL, STOP_CHANNEL, UNFINISHED
 from services.astra.stop_store import StopStore
 from services.astra.tables import TaskRun
 from services.astra.task_run_store import TaskRunStore, runs
@@ -34,16 +38,30 @@ class Watching:
     """
 
     def __init__(
-        self, database: Database, notifications: Notifications, runs_on_record: TaskRunStore, stops: StopStore
+        self,
+        database: Database,
+        notifications: Notifications,
+        runs_on_record: TaskRunStore,
+        stops: StopStore,
+        reading_along: ReadingAlong,
     ) -> None:
         self._database = database
         self._notifications = notifications
         self._runs = runs_on_record
         self._stops = stops
+        self._reading_along = reading_along
 
-    async def run(self, tenant_id: str, task_run_id: str, after_seq: int) -> AsyncGenerator[TaskEventMessage]:
-        """A run's events after a number; ends after agent_completed. Raises TaskRunNotFound."""
-        with self._notifications.watch(CHANGED_CHANNEL, f"{tenant_id} {task_run_id}") as watch:
+    async def run(
+        self, tenant_id: str, task_run_id: str, after_seq: int, *, with_text: bool = False
+    ) -> AsyncGenerator[TaskEventMessage | StreamedText]:
+        """A run's events after a number, and where wanted text as it is written; ends after agent_completed.
+
+        Raises TaskRunNotFound.
+        """
+        wake = asyncio.Event()
+        reading = self._reading_along.reader(tenant_id, task_run_id, wake) if with_text else nullcontext()
+        watching = self._notifications.watch(CHANGED_CHANNEL, f"{tenant_id} {task_run_id}", wake=wake)
+        with watching as watch, reading as reader:
             # Read before the events: if it says completed, agent_completed is among them, or was seen before.
             run = await self._runs.get(tenant_id, task_run_id)
             while True:
@@ -57,20 +75,31 @@ class Watching:
                     continue
                 if run.status == TASK_RUN_STATUS_COMPLETED:
                     return
-                await watch.changes()
+                if reader is None:
+                    await watch.changes()
+                    continue
+                async with aclosing(reader.until_told(watch)) as text:
+                    async for piece in text:
+                        yield piece
 
-    async def stop_requests(self) -> AsyncGenerator[str]:
-        """Runs of all tenants asked to stop: the empty word once established, then all that are unfinished,
-        then each as it is asked. One may be told twice."""
-        with self._notifications.watch(STOP_CHANNEL) as watch:
-            yield ""
+    async def for_workers(self) -> AsyncGenerator[WatchStopRequestsResponse]:
+        """Runs of all tenants asked to stop: none once established, then all that are unfinished, then each
+        as it is asked; one may be told twice. Between them runs that somebody reads along with."""
+        wake = asyncio.Event()
+        with (
+            self._notifications.watch(STOP_CHANNEL, wake=wake) as stops,
+            self._notifications.watch(READERS_CHANNEL, wake=wake) as readers,
+        ):
+            yield WatchStopRequestsResponse()
             for task_run_id in await self._stops.asked_and_unfinished():
-                yield task_run_id
+                yield WatchStopRequestsResponse(task_run_id=task_run_id)
             while True:
-                changes = await watch.changes()
-                told = await self._stops.asked_and_unfinished() if changes.everything else changes.ids
+                changes, read = await stops.changes(), readers.taken()
+                told = await self._stops.asked_and_unfinished() if changes.everything else changes.words
                 for task_run_id in told:
-                    yield task_run_id
+                    yield WatchStopRequestsResponse(task_run_id=task_run_id)
+                for task_run_id in read.words:
+                    yield WatchStopRequestsResponse(read_along_task_run_id=task_run_id)
 
     async def runs(self, tenant_id: str) -> AsyncGenerator[TaskRunMessage]:
         """The tenant's unfinished runs, then each run as it changes."""
@@ -85,7 +114,7 @@ class Watching:
                         followed.add(run.task_run_id)
                     yield run
                 changes = await watch.changes()
-                wanted = one_of(TaskRun.id, changes.ids)
+                wanted = one_of(TaskRun.id, changes.words)
                 if changes.everything:
                     # Whatever ended in between was followed, or was made in between.
                     made_since = TaskRun.created_time >= read_at

@@ -56,7 +56,7 @@ def _row(run: TaskRun) -> tuple[str, ...]:
         f"{run.duration_ms / 1000:.1f} s",
         str(run.turn_count),
         str(run.tokens_input + run.tokens_cache_write),
-        str(run.tokens_cache_read),
+        f"{run.tokens_cache_read} ({run.cache_hit_rate:.0%})" if run.tokens_cache_read else "0",
         str(run.tokens_output),
         dollars(run.estimated_cost_usd_micros),
         run.task_run_id,
@@ -75,6 +75,7 @@ def _figures(run: TaskRun) -> dict[str, Any]:
         "tokens_output": run.tokens_output,
         "tokens_cache_read": run.tokens_cache_read,
         "tokens_cache_write": run.tokens_cache_write,
+        "cache_hit_rate": run.cache_hit_rate,
         "estimated_cost_usd_micros": run.estimated_cost_usd_micros,
         "reply_url": run.reply_url,
     }

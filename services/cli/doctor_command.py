@@ -10,6 +10,8 @@ import typer
 
 from services.cli.configuration import environment
 from services.cli.doctor import FAILING, examine
+from services.cli.doctor_database import examine_database
+from services.cli.doctor_quotas import examine_quotas
 from services.cli.doctor_tools import examine_tools
 from services.cli.spelling import JsonOption, StateOption, command, group
 from services.cli.state import DEFAULT_STATE_DIR, StateDirectory
@@ -31,7 +33,12 @@ async def doctor(
 
         findings = await examine_github(state, environment())
     else:
-        findings = [*await examine(StateDirectory(state), environment()), *await examine_tools(state)]
+        findings = [
+            *await examine(StateDirectory(state), environment()),
+            *await examine_database(environment()),
+            *await examine_tools(state),
+            *await examine_quotas(state),
+        ]
     if as_json:
         print(json.dumps([asdict(each) for each in findings]))
     else:

@@ -13,9 +13,10 @@ from aucert.dispatcher.v1.dispatcher_service_pb2 import CancelTaskRequest
 from services.cli import comparison
 from services.cli.client import Clients, operator_clients
 from services.cli.configuration import environment
+from services.cli.live_text import LiveText
 from services.cli.reporting import say
 from services.cli.show import as_json as message_json
-from services.cli.show import event_line, run_line
+from services.cli.show import event_line, plain, run_line
 from services.cli.spelling import JsonOption, StateOption, command, group
 from services.cli.state import DEFAULT_STATE_DIR
 
@@ -54,16 +55,21 @@ async def show_run(
     for event in events:
         print(event_line(event))
     if run.output_text:
-        print(f"\n{run.output_text}")
+        print(f"\n{plain(run.output_text)}")
 
 
 @command(app, "watch")
 async def watch_run(
     task_run_id: str, state: StateOption = DEFAULT_STATE_DIR, as_json: JsonOption = False
 ) -> None:
-    """Follow a run until it is over."""
+    """Follow a run until it is over; its text as it is written, unless JSON is asked for."""
+    request, live = pb.WatchTaskRunRequest(task_run_id=task_run_id, with_text=not as_json), LiveText()
     async with operator_clients(state, environment()) as clients:
-        async for response in clients.runs.WatchTaskRun(pb.WatchTaskRunRequest(task_run_id=task_run_id)):
+        async for response in clients.runs.WatchTaskRun(request):
+            if response.HasField("text"):
+                live.add(response.text)
+                continue
+            live.end_line()
             event = response.task_event
             print(json.dumps(message_json(event)) if as_json else event_line(event), flush=True)
 

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import serialization
 
 from services.cli.configuration import VENDORS
 from services.sandbox.settings import (
+    PLANE_CALLS_PER_MINUTE,
     GithubSettings,
     GoogleSettings,
     PlaneSettings,
@@ -46,9 +47,17 @@ class Sandbox:
 
 
 async def start_sandbox(
-    *, webhook_secret: str, app_private_key: str, port: int, vendors: Sequence[str] = tuple(VENDORS)
+    *,
+    webhook_secret: str,
+    app_private_key: str,
+    port: int,
+    vendors: Sequence[str] = tuple(VENDORS),
+    plane_calls_per_minute: int = PLANE_CALLS_PER_MINUTE,
 ) -> Sandbox:
-    """Start it on 127.0.0.1, its GitHub App holding the public half of the key, to play these vendors."""
+    """Start it on 127.0.0.1, its GitHub App holding the public half of the key, to play these vendors.
+
+    `plane_calls_per_minute`: what a Plane of one's own allows; by itself what Plane's cloud does.
+    """
     from services.sandbox.server import SandboxServer  # noqa: PLC0415 - loads every vendor
 
     settings = SandboxSettings(
@@ -61,6 +70,7 @@ async def start_sandbox(
         plane=PlaneSettings(
             webhook_secret=webhook_secret,
             api_key=f"plane_api_{sha256(webhook_secret.encode()).hexdigest()}",
+            rate_limit_per_minute=plane_calls_per_minute,
         ),
     )
     server = SandboxServer(settings)
@@ -70,9 +80,15 @@ async def start_sandbox(
     return Sandbox(server, url, vendors, environment)
 
 
-async def call(base_url: str, method: str, path: str, body: Mapping[str, object] | None = None) -> Any:
+async def call(
+    base_url: str,
+    method: str,
+    path: str,
+    body: Mapping[str, object] | None = None,
+    seconds_max: float = CALL_SECONDS,
+) -> Any:
     """One call of the stand-in's admin API; raises aiohttp.ClientResponseError with its status."""
-    timeout = aiohttp.ClientTimeout(total=CALL_SECONDS)
+    timeout = aiohttp.ClientTimeout(total=seconds_max)
     async with (
         aiohttp.ClientSession(base_url, timeout=timeout) as session,
         session.request(method, path, json=body) as response,

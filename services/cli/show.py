@@ -7,8 +7,16 @@ from typing import Any
 
 from google.protobuf.json_format import MessageToDict
 
-from aucert.astra.v1.task_event_pb2 import TaskEvent
+from aucert.astra.v1.task_event_pb2 import TaskEvent, Turn
 from aucert.astra.v1.task_run_pb2 import TaskRun, TaskRunOutcome, TaskRunStatus
+
+_OBEYED = dict.fromkeys(code for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\t\n")
+"""Characters that a terminal takes for commands."""
+
+
+def plain(text: str) -> str:
+    """A text of somebody we need not trust, without what a terminal would obey."""
+    return text.translate(_OBEYED)
 
 
 def status_word(run: TaskRun) -> str:
@@ -43,6 +51,13 @@ def as_json(message: Any) -> dict[str, Any]:
     return MessageToDict(message, preserving_proto_field_name=True)
 
 
+def turn_remarks(turn: Turn) -> str:
+    """What was out of the ordinary in a model turn; empty: nothing."""
+    cut = f", cut: {turn.cut}" if turn.cut else ""
+    others = "".join(f", in place of {each.model_alias}: {each.reason}" for each in turn.passed_over)
+    return cut + others
+
+
 def event_line(event: TaskEvent) -> str:  # noqa: C901, PLR0911 - one line a kind of event, read as a table
     """One line an event."""
     number = f"{event.seq:>3}  "
@@ -55,7 +70,8 @@ def event_line(event: TaskEvent) -> str:  # noqa: C901, PLR0911 - one line a kin
         case "turn":
             turn = event.turn
             what = "called " + ", ".join(turn.tools_called) if turn.tools_called else "answered"
-            return f"{number}{turn.model_alias} {what} ({turn.tokens_input} + {turn.tokens_output} tokens)"
+            tokens = f"{turn.tokens_input} + {turn.tokens_output} tokens"
+            return f"{number}{turn.model_alias} {what} ({tokens}){turn_remarks(turn)}"
         case "tool_call":
             call = event.tool_call
             return f"{number}  {call.tool_name} {call.reason or 'ok'} in {call.duration_ms} ms"

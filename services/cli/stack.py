@@ -192,6 +192,7 @@ async def _services(
     """Start the services in the order they need each other, handing on the addresses they took."""
     known = {
         "CONSOLE_SESSION_KEY": Fernet.generate_key().decode(),  # sign-ins end with the stack
+        **({} if environment.get("DATABASE_URL") else {"VAULT_KEY": secrets.vault_key}),
         **environment,
         "DATABASE_URL": urls.service,
         "RELAY_DATABASE_URL": urls.relay,
@@ -213,10 +214,11 @@ async def _services(
     models = await exits.enter_async_context(
         services.models.main.running(settings(ModelsSettings, "models", MODELS_PORT=ports.models))
     )
+    known["MODELS_ADDRESS"] = models.address
     tools = await exits.enter_async_context(
         services.tools.main.running(settings(ToolsSettings, "tools", TOOLS_PORT=ports.tools))
     )
-    known |= {"MODELS_ADDRESS": models.address, "TOOLS_ADDRESS": tools.address}
+    known["TOOLS_ADDRESS"] = tools.address
     dispatcher = await exits.enter_async_context(
         services.dispatcher.main.running(
             settings(DispatcherSettings, "dispatcher", DISPATCHER_PORT=ports.dispatcher)

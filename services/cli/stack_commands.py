@@ -35,7 +35,7 @@ async def up(
 ) -> None:
     """Run everything in this process: embedded PostgreSQL and Temporal, all services, the vendors' stand-ins.
 
-    What the environment or .env names is used instead: DATABASE_URL, TEMPORAL_ADDRESS, GITHUB_*.
+    The environment or .env may name others: DATABASE_URL, TEMPORAL_ADDRESS, a source's credentials.
     """
     from services.cli.stack import Ports, running_stack  # noqa: PLC0415 - loads every service
 

@@ -6,13 +6,14 @@ the stack that runs now; both are readable by their owner only. A lock file says
 
 from __future__ import annotations
 
+import base64
 import fcntl
 import json
 import os
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
@@ -69,6 +70,8 @@ class Secrets:
     tokens: dict[str, str]
     webhook_secret: str
     app_private_key: str
+    vault_key: str = ""
+    """As VAULT_KEY. Empty in a state that was made before there was a vault."""
 
     @classmethod
     def fresh(cls) -> Secrets:
@@ -83,6 +86,7 @@ class Secrets:
             tokens={name: f"astra_{name}_{secrets.token_urlsafe(24)}" for name in PRINCIPALS},
             webhook_secret=secrets.token_urlsafe(24),
             app_private_key=pem.decode(),
+            vault_key=fresh_vault_key(),
         )
 
 
@@ -117,7 +121,11 @@ class StateDirectory:
         """The state's credentials, made when first asked for."""
         if not self._secrets.exists():
             self.keep(Secrets.fresh())
-        return Secrets(**json.loads(self._secrets.read_text()))
+        known = Secrets(**json.loads(self._secrets.read_text()))
+        if not known.vault_key:
+            known = replace(known, vault_key=fresh_vault_key())
+            self.keep(known)
+        return known
 
     def keep(self, secrets: Secrets) -> None:
         """Give the state its credentials."""
@@ -146,6 +154,11 @@ class StateDirectory:
         except FileNotFoundError:
             return None  # it is still starting
         return RunningStack(**{field.name: read[field.name] for field in fields(RunningStack)})
+
+
+def fresh_vault_key() -> str:
+    """A key for VAULT_KEY."""
+    return f"local:{base64.b64encode(secrets.token_bytes(32)).decode()}"
 
 
 def _write_private(path: Path, content: Mapping[str, object]) -> None:

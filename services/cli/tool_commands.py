@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from aucert.tools.v1 import tool_service_pb2 as pb
-from aucert.tools.v1.tool_pb2 import Tool, ToolApproval, ToolEffect, ToolTrust
+from aucert.tools.v1.tool_pb2 import Tool, ToolApproval, ToolEffect, ToolRetry, ToolTrust
 from services.cli.client import operator_clients
 from services.cli.configuration import environment
 from services.cli.reporting import say
@@ -21,6 +21,9 @@ from services.common.errors import NotFound
 
 GRACE_SECONDS = 2.0
 """What the tools service gets to say itself that a tool took too long."""
+REPOSITORY_TOOLS = "aucert.tools.v1.RepoService/"
+CLONE_SECONDS_MAX = 660.0
+"""How long a first clone may take, before a repo tool's own time begins."""
 app = group("See what the agent can call, and call it yourself.")
 
 
@@ -48,7 +51,8 @@ async def show_tool(name: str, state: StateOption = DEFAULT_STATE_DIR, as_json: 
         return
     print(f"{tool.name}  ({tool.method})\n\n{tool.description}\n")
     print(f"effect    {effect_word(tool)}\ntrust     {trust_word(tool)}\napproval  {approval_word(tool)}")
-    print(f"timeout   {tool.timeout.ToTimedelta().total_seconds():g} s\n")
+    print(f"timeout   {tool.timeout.ToTimedelta().total_seconds():g} s")
+    print(f"repeated  {retry_word(tool)}\nlimit     {tool.rate_limit or 'none'}\n")
     print(json.dumps(json.loads(tool.parameters_json), indent=2, ensure_ascii=False))
 
 
@@ -56,18 +60,22 @@ async def show_tool(name: str, state: StateOption = DEFAULT_STATE_DIR, as_json: 
 async def call_tool(
     name: str,
     arguments: Annotated[str, typer.Argument(help="A JSON object by the tool's schema.")] = "{}",
+    repository: Annotated[str, typer.Option(help="Slug of the repository that a repo tool reads.")] = "",
     request_id: Annotated[str, typer.Option(help="Your key for this change, making retries safe.")] = "",
     state: StateOption = DEFAULT_STATE_DIR,
     as_json: JsonOption = False,
 ) -> bool:
-    """Call a tool outside of any run, and print what a model would read; repo tools need a run."""
-    known = request_id or uuid.uuid4().hex
+    """Call a tool outside of any run, and print what a model would read.
+
+    Repo tools read the repository's newest commit; with only one registered, it need not be named.
+    """
+    named = [(keys.REPOSITORY, repository)] if repository else []
     async with operator_clients(state, environment()) as clients:
         tool = _named(await clients.tools.ListTools(pb.ListToolsRequest()), name)
         answer = await clients.tools.CallTool(
             pb.CallToolRequest(tool_name=name, arguments_json=arguments),
-            timeout=tool.timeout.ToTimedelta().total_seconds() + GRACE_SECONDS,
-            metadata=[(keys.REQUEST_ID, known)],
+            timeout=tool.timeout.ToTimedelta().total_seconds() + _before(tool) + GRACE_SECONDS,
+            metadata=[(keys.REQUEST_ID, request_id or uuid.uuid4().hex), *named],
         )
     if as_json:
         print(json.dumps(message_json(answer)))
@@ -91,6 +99,15 @@ def trust_word(tool: Tool) -> str:
 def approval_word(tool: Tool) -> str:
     """Whether a person decides first, in one word."""
     return _word(ToolApproval.Name(tool.approval), "TOOL_APPROVAL_")
+
+
+def retry_word(tool: Tool) -> str:
+    """What a repeated call does, in one word."""
+    return _word(ToolRetry.Name(tool.retry), "TOOL_RETRY_")
+
+
+def _before(tool: Tool) -> float:
+    return CLONE_SECONDS_MAX if tool.method.startswith(REPOSITORY_TOOLS) else 0.0
 
 
 def _word(name: str, prefix: str) -> str:

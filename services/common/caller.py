@@ -36,13 +36,17 @@ class ToolCallOrigin:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """On whose behalf, for which tenant, until when (monotonic seconds; None: no deadline)."""
+    """On whose behalf, for which tenant, until when (monotonic seconds; None: no deadline).
+
+    `repository` is the slug that a tool call outside of runs names; no call made on its behalf carries it.
+    """
 
     request_id: str
     tenant_id: str
     principal: Principal | None = None
     deadline: float | None = None
     origin: ToolCallOrigin | None = None
+    repository: str = ""
 
     def seconds_left(self) -> float | None:
         """Seconds until the deadline, never negative."""

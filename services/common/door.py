@@ -157,6 +157,7 @@ class _Passage:
                 principal=principal,
                 deadline=None if left is None else time.monotonic() + left,  # pyright: ignore[reportUnnecessaryComparison]
                 origin=origin_of(principal, sent),
+                repository=sent.get(keys.REPOSITORY, ""),
             )
         )
 

@@ -19,10 +19,29 @@ from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto,
 from google.protobuf.message import Message
 
 # The services whose methods may be tools; importing them puts their descriptors where we look.
-from aucert.tools.v1 import github_service_pb2, repo_service_pb2, tool_pb2
+from aucert.tools.v1 import (
+    docs_service_pb2,
+    drive_service_pb2,
+    github_service_pb2,
+    knowledge_service_pb2,
+    plane_service_pb2,
+    repo_service_pb2,
+    slack_service_pb2,
+    tool_pb2,
+    web_service_pb2,
+)
 from services.tools.json_schema import object_schema
 
-FILES = (github_service_pb2.DESCRIPTOR, repo_service_pb2.DESCRIPTOR)
+FILES = (
+    docs_service_pb2.DESCRIPTOR,
+    drive_service_pb2.DESCRIPTOR,
+    github_service_pb2.DESCRIPTOR,
+    knowledge_service_pb2.DESCRIPTOR,
+    plane_service_pb2.DESCRIPTOR,
+    repo_service_pb2.DESCRIPTOR,
+    slack_service_pb2.DESCRIPTOR,
+    web_service_pb2.DESCRIPTOR,
+)
 Path = tuple[int, ...]
 NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 # Numbers of the fields in descriptor.proto, which make up the paths in its source info.
@@ -35,7 +54,7 @@ class CatalogueError(TypeError):
 
 @dataclass(frozen=True, slots=True)
 class ToolEntry:
-    """A tool and the method behind it."""
+    """A tool and the method behind it; no `agents`: it is for all."""
 
     name: str
     description: str
@@ -44,6 +63,8 @@ class ToolEntry:
     service: str
     method: str
     request: type[Message]
+    agents: tuple[str, ...] = ()
+    rate_limit: str = ""
 
     @property
     def integration(self) -> str:
@@ -71,6 +92,9 @@ class ToolEntry:
             timeout=self.options.timeout,
             approval=self.options.approval,
             method=f"{self.service}/{self.method}",
+            agents=self.agents,
+            retry=tool_pb2.TOOL_RETRY_ONCE if self.writes else tool_pb2.TOOL_RETRY_AGAIN,
+            rate_limit=self.rate_limit,
         )
 
 
@@ -133,6 +157,7 @@ def _entry(method: MethodDescriptor, options: tool_pb2.ToolOptions, comments: Ma
         request=message_factory.GetMessageClass(
             descriptor_pool.Default().FindMessageTypeByName(method.input_type.full_name)
         ),
+        rate_limit=method.containing_service.GetOptions().Extensions[tool_pb2.vendor_limit],
     )
 
 

@@ -71,14 +71,24 @@ class Change(Generic[ResponseT]):
 
 
 class Effects:
-    """Makes changes through the ledger. `settle_seconds`: the longest the vendor works on a lost request."""
+    """Makes changes through the ledger.
+
+    `settle_seconds`, by integration: the longest its vendor works on a request nobody waits for any more.
+    `redact` takes known secrets out of a response before it is recorded.
+    """
 
     def __init__(
-        self, ledger: EffectServiceAsyncStub, catalogue: Mapping[str, ToolEntry], *, settle_seconds: float
+        self,
+        ledger: EffectServiceAsyncStub,
+        catalogue: Mapping[str, ToolEntry],
+        *,
+        settle_seconds: Mapping[str, float],
+        redact: Callable[[Message], None] | None = None,
     ) -> None:
         self._ledger = ledger
         self._catalogue = catalogue
         self._settle_seconds = settle_seconds
+        self._redact = redact
 
     async def once(
         self, tool_name: str, request: Message, run: TaskRun | None, change: Change[ResponseT]
@@ -89,16 +99,20 @@ class Effects:
         `vendor_errors` where surely nothing was done, TrustRequired, ApprovalRequired and Forbidden; the
         ledger's refusals FENCE_STALE, TASK_RUN_COMPLETED and TOOL_CALL_NOT_OPEN as AioRpcError.
         """
-        self._admit(self._catalogue[tool_name], run)
+        entry = self._catalogue[tool_name]
+        self._admit(entry, run)
+        settle_seconds = self._settle_seconds[entry.integration]
         asked = _begin_request(tool_name, request)
         begun = await self._begin(asked)
         effect = begun.effect
         if effect.done:
-            return json_format.Parse(effect.response_json, change.response(), ignore_unknown_fields=True)
+            return _recorded(effect, change)
         if not begun.created:
             # Counted from now: when the last request was sent is known to nobody once its sender died.
-            await asyncio.sleep(self._settle_seconds)
-        done = await self._done(asked, effect, change, unclear=not begun.created)
+            await asyncio.sleep(settle_seconds)
+        done = await self._done(asked, effect, change, settle_seconds, unclear=not begun.created)
+        if self._redact:
+            self._redact(done)
         reach(CrashPoint.EFFECT_DONE_UNRECORDED)
         await self._finish(effect, done, change.url(done))
         return done
@@ -118,18 +132,26 @@ class Effects:
             raise EffectUnclear from None  # made, but the next who asks must find that on record
 
     async def _done(
-        self, asked: BeginEffectRequest, effect: Effect, change: Change[ResponseT], *, unclear: bool
+        self,
+        asked: BeginEffectRequest,
+        effect: Effect,
+        change: Change[ResponseT],
+        settle_seconds: float,
+        *,
+        unclear: bool,
     ) -> ResponseT:
         for _ in range(SENDS_MAX):
             if unclear:
                 if found := await _look(effect, change):
                     return found
-                await self._begin(asked)  # a newer attempt may have taken the run over meanwhile
+                # Meanwhile a newer attempt may have taken the run over, or an earlier one come to its end.
+                if (known := (await self._begin(asked)).effect).done:
+                    return _recorded(known, change)
             try:
                 return await change.send(effect)
             except VendorUnavailable:
                 unclear = True
-                await asyncio.sleep(self._settle_seconds)
+                await asyncio.sleep(settle_seconds)
         if found := await _look(effect, change):
             return found
         raise VendorUnavailable("The vendor did not make the change, tried twice. Nothing was changed.")
@@ -158,6 +180,11 @@ def refuse_unapproved(entry: ToolEntry) -> None:
             f"{entry.name} runs only after a person has approved it, and nobody can be asked yet. Say in "
             "your answer what you would have called it with."
         )
+
+
+def _recorded(effect: Effect, change: Change[ResponseT]) -> ResponseT:
+    """The response that the ledger has."""
+    return json_format.Parse(effect.response_json, change.response(), ignore_unknown_fields=True)
 
 
 async def _look(effect: Effect, change: Change[ResponseT]) -> ResponseT | None:

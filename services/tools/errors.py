@@ -90,6 +90,12 @@ class RepositoryNotRegistered(ToolFailure):
     reason = "REPOSITORY_NOT_FOUND"
 
 
+class ContainerNotRegistered(ToolFailure):
+    """The channel or project is not on the tenant's allow-list, or not for this run."""
+
+    reason = "CONTAINER_NOT_REGISTERED"
+
+
 class ItemNotFound(ToolFailure):
     """The vendor has nothing there, or does not show it to us."""
 
@@ -100,6 +106,13 @@ class ArgumentsRefused(ToolFailure):
     """The vendor takes no such arguments."""
 
     reason = "VENDOR_REFUSED"
+
+
+class OutcomeUnknown(ToolFailure):
+    """The change may have been made or not, and nobody can be asked."""
+
+    reason = "OUTCOME_UNKNOWN"
+    retryable_by_model = False
 
 
 class OriginThread(ToolFailure):

@@ -17,8 +17,10 @@ _KINDS: dict[type[ToolFailure], type[ServiceError]] = {
     errors.RepositoryUnreachable: Unavailable,
     errors.RepositoryTooLarge: Refused,
     errors.RepositoryNotRegistered: NotFound,
+    errors.ContainerNotRegistered: NotFound,
     errors.ItemNotFound: NotFound,
     errors.ArgumentsRefused: Refused,
+    errors.OutcomeUnknown: Refused,
     errors.OriginThread: Refused,
     errors.TrustRequired: Refused,
     errors.ApprovalRequired: Refused,
@@ -38,7 +40,7 @@ class ToolTooSlow(Unavailable):
 
 
 class RunRequired(Refused):
-    """The tool works on a run's repository and the call names no run."""
+    """The tool reads a repository, and it is not clear which is meant."""
 
     reason = "RUN_REQUIRED"
 

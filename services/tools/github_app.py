@@ -21,7 +21,7 @@ from services.tools.github_client import API_VERSION, TIMEOUT_SECONDS, GitHubApp
 from services.tools.vendor_errors import SourceOff, VendorUnavailable
 
 PERMISSIONS: Mapping[str, str] = {
-    "contents": "write",  # to clone and read files; to make a branch for a pull request
+    "contents": "write",  # to clone and read files; to branch for a pull request; to resolve a review thread
     "issues": "write",  # to hear of issues and their comments, answer and react there; to open, change them
     "metadata": "read",  # GitHub gives it to every App
     "pull_requests": "write",  # the same on pull requests and their reviews; to open them

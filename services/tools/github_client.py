@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -25,9 +25,13 @@ from pydantic import SecretStr
 from aucert.astra.v1.repository_pb2 import Repository
 from aucert.astra.v1.task_run_pb2 import TaskRun
 from services.tools.git import Credential
+from services.tools.pace import Pace
 from services.tools.vendor_errors import SourceOff, VendorRateLimited, VendorRefused, VendorUnavailable
+from services.tools.vendor_limits import Use, github_uses
 
 TIMEOUT_SECONDS = 10.0
+CALLS_AT_ONCE = 20
+"""Of the 100 GitHub lets an App make at the same time, those of one process."""
 INSTALLATIONS_MAX = 1_000
 CLIENTS_MAX = 1_000
 FIELDS_MAX = 5
@@ -63,12 +67,23 @@ class GitHubApp:
             return "GITHUB_APP_ID is not set"
         return "" if self.private_key.get_secret_value() else "GITHUB_APP_PRIVATE_KEY is not set"
 
+    @property
+    def graphql_path(self) -> str:
+        """Where GraphQL answers: below the REST API, but beside that of a GitHub Enterprise Server."""
+        enterprise, found, _ = self.api_url.rstrip("/").rpartition("/api/v3")
+        return f"{enterprise}/api/graphql" if found else "/graphql"
+
 
 class GitHubClient:
     """Calls GitHub. Raises SourceOff for an App that is not configured."""
 
-    def __init__(self, app: GitHubApp, *, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+    def __init__(
+        self, app: GitHubApp, *, pace: Pace | None = None, timeout_seconds: float = TIMEOUT_SECONDS
+    ) -> None:
+        self.graphql_path = app.graphql_path
         self._app = app
+        self._pace = pace or Pace()
+        self._places = asyncio.Semaphore(CALLS_AT_ONCE)
         self._timeout_seconds = timeout_seconds
         self._clients: dict[tuple[int, Reach | None], GitHub[AppInstallationAuthStrategy]] = {}
         self._installations: dict[str, int] = {}
@@ -91,10 +106,16 @@ class GitHubClient:
         """
         key = (self._installation(installation_id), reach)
         try:
-            return await self._sent(self._client(*key), method, path, json=json, params=params, accept=accept)
+            async with self._pace.keeping("GitHub", self._uses(key[0], method, path)):
+                sent = await self._sent(
+                    self._client(*key), method, path, json=json, params=params, accept=accept
+                )
+            return sent.json()
         except RequestFailed as error:
             if error.response.status_code == 401:
                 self._clients.pop(key, None)
+            if error.response.url.path.endswith(f"/app/installations/{key[0]}/access_tokens"):
+                self._forget_installation(key[0])
             raise _refusal(error.response) from None
 
     async def installation_of(self, repository: str) -> int:
@@ -105,15 +126,29 @@ class GitHubClient:
         known = self._app.installation_id or self._installations.get(repository.lower(), 0)
         if known or self._app.off_reason:
             return known
-        as_app = self._github(AppAuthStrategy(self._app.app_id, self._app.private_key.get_secret_value()))
-        try:
-            found = await self._sent(as_app, "GET", f"/repos/{repository}/installation")
-        except RequestFailed as error:
-            raise _refusal(error.response) from None
+        found = (await self.as_app("GET", f"/repos/{repository}/installation")).json()
         if len(self._installations) >= INSTALLATIONS_MAX:
             self._installations.clear()
         self._installations[repository.lower()] = int(found["id"])
         return int(found["id"])
+
+    def _forget_installation(self, installation_id: int) -> None:
+        """It gives out no token: taken away, or made anew under another id, which is then asked for."""
+        known = self._installations.items()
+        self._installations = {name: number for name, number in known if number != installation_id}
+
+    async def as_app(
+        self, method: str, path: str, *, params: Mapping[str, str | int] | None = None
+    ) -> Response[Any]:
+        """Make one call as the App itself: about its webhook and where it is installed."""
+        if self._app.off_reason:
+            raise SourceOff(f"GitHub is off: {self._app.off_reason}.")
+        strategy = AppAuthStrategy(self._app.app_id, self._app.private_key.get_secret_value())
+        try:
+            async with self._pace.keeping("GitHub", self._uses(0, method, path)):
+                return await self._sent(self._github(strategy), method, path, params=params)
+        except RequestFailed as error:
+            raise _refusal(error.response) from None
 
     async def _sent(
         self,
@@ -124,12 +159,12 @@ class GitHubClient:
         json: Mapping[str, object] | None = None,
         params: Mapping[str, str | int] | None = None,
         accept: str = "application/vnd.github+json",
-    ) -> Json:
+    ) -> Response[Any]:
         """One request. A refusal leaves as RequestFailed, all else as one of `vendor_errors`."""
         headers = {"X-GitHub-Api-Version": API_VERSION, "Accept": accept}
         try:
             # githubkit's own request for a token knows no timeout, so the whole call gets one.
-            async with asyncio.timeout(self._timeout_seconds):
+            async with self._places, asyncio.timeout(self._timeout_seconds):
                 with _unwrapped():
                     response = await client.arequest(
                         method,
@@ -138,7 +173,8 @@ class GitHubClient:
                         params=params,
                         headers=headers,
                     )
-            return response.json()
+            response.json()  # what is no JSON is no answer
+            return response
         except RateLimitExceeded as error:
             delay = min(error.retry_after, RATE_LIMIT_MAX)
             raise VendorRateLimited("GitHub asks to slow down.", retry_after=delay) from None
@@ -152,13 +188,17 @@ class GitHubClient:
         if self._app.off_reason or urlsplit(repository.clone_url).hostname != self._host():
             return None
         named = run.address.github.installation_id or self._app.installation_id
-        return Credential("x-access-token", await self._token(named)) if named else None
+        return Credential("x-access-token", await self._token(named, repository)) if named else None
 
-    async def _token(self, installation_id: int) -> str:
+    async def _token(self, installation_id: int, repository: Repository) -> str:
+        """A token for one clone: git has it in a process of its own, so it can read that repository alone."""
+        name = urlsplit(repository.clone_url).path.rpartition("/")[2].removesuffix(".git")
         path = f"/app/installations/{installation_id}/access_tokens"
-        # Read access is all a clone needs, whatever else the installation grants.
-        answer = await self.request(installation_id, "POST", path, json={"permissions": {"contents": "read"}})
-        return str(answer["token"])
+        limited = {"repositories": [name], "permissions": {"contents": "read"}}
+        return str((await self.request(installation_id, "POST", path, json=limited))["token"])
+
+    def _uses(self, installation_id: int, method: str, path: str) -> Sequence[Use]:
+        return github_uses(self._app.api_url, self._app.app_id, installation_id, method, path)
 
     def _host(self) -> str:
         host = urlsplit(self._app.api_url).hostname or ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from aucert.tools.v1 import github_service_pb2 as pb
-from services.tools.github_text import one_line, quoted
+from services.tools.quoting import one_line, quoted
 
 Json = dict[str, Any]
 GHOST = "ghost"

@@ -12,9 +12,10 @@ from aucert.common.v1.thread_pb2 import (
     ThreadAddress,
 )
 from aucert.tools.v1.thread_service_pb2 import FetchThreadRequest, FetchThreadResponse
-from services.tools.github_client import GitHubClient
+from services.tools.github_client import GitHubClient, Reach
+from services.tools.github_reviews import GitHubReviews
+from services.tools.github_talk import GitHubTalk
 from services.tools.github_text import harmless
-from services.tools.poster import ThreadNotFetched
 from services.tools.threads import Posted, marker, split_markdown
 from services.tools.vendor_errors import VendorUnavailable
 
@@ -33,6 +34,8 @@ class GitHubPosts:
     def __init__(self, github: GitHubClient, *, settle_seconds: float = 0.0) -> None:
         self.settle_seconds = settle_seconds
         self._github = github
+        self._reviews = GitHubReviews(github)
+        self._talk = GitHubTalk(github)
 
     def parts(self, text: str) -> list[str]:
         """GitHub reads Markdown as it is; nobody is mentioned, for a post does not tell who asked."""
@@ -47,7 +50,13 @@ class GitHubPosts:
         path = _comments(thread)
         if thread.review_comment_id:
             path += f"/{thread.review_comment_id}/replies"
-        answer = await self._github.request(thread.installation_id, "POST", path, json={"body": body})
+        answer = await self._github.request(
+            thread.installation_id,
+            "POST",
+            path,
+            json={"body": body},
+            reach=_reach(thread, _kind(thread), "write"),
+        )
         return _posted(answer)
 
     async def find(self, address: ThreadAddress, post: ThreadPost) -> Posted | None:
@@ -64,7 +73,11 @@ class GitHubPosts:
             params |= {"sort": "created", "direction": "asc"}
         for page in range(1, PAGES_MAX + 1):
             comments = await self._github.request(
-                thread.installation_id, "GET", _comments(thread), params={**params, "page": page}
+                thread.installation_id,
+                "GET",
+                _comments(thread),
+                params={**params, "page": page},
+                reach=_reach(thread, _kind(thread), "read"),
             )
             for comment in comments:
                 if marker(post.thread_post_id) in (comment.get("body") or ""):
@@ -80,17 +93,21 @@ class GitHubPosts:
         kind = comments.get(thread.item_kind)
         item = f"{kind}/comments/{thread.item_id}" if kind else f"issues/{thread.number}"
         path = f"/repos/{thread.repository}/{item}/reactions"
-        await self._github.request(thread.installation_id, "POST", path, json={"content": "eyes"})
+        await self._github.request(
+            thread.installation_id,
+            "POST",
+            path,
+            json={"content": "eyes"},
+            reach=_reach(thread, kind or "issues", "write"),
+        )
 
     async def resolve(self, address: ThreadAddress) -> bool:
-        """An issue's or pull request's state is not ours to touch."""
-        del address
-        return False
+        """Resolve a review's thread; an issue's or pull request's state is not ours to touch."""
+        return bool(address.github.review_comment_id) and await self._reviews.resolve(address.github)
 
     async def fetch(self, request: FetchThreadRequest) -> FetchThreadResponse:
-        """GitHub's webhooks bring the whole of what is asked."""
-        del request
-        raise ThreadNotFetched
+        """Read a thread."""
+        return await self._talk.fetch(request)
 
 
 def _harmless_parts(text: str, chars_max: int) -> list[str]:
@@ -98,8 +115,16 @@ def _harmless_parts(text: str, chars_max: int) -> list[str]:
 
 
 def _comments(thread: GitHubThread) -> str:
-    kind = "pulls" if thread.review_comment_id else "issues"
-    return f"/repos/{thread.repository}/{kind}/{thread.number}/comments"
+    return f"/repos/{thread.repository}/{_kind(thread)}/{thread.number}/comments"
+
+
+def _kind(thread: GitHubThread) -> str:
+    return "pulls" if thread.review_comment_id else "issues"
+
+
+def _reach(thread: GitHubThread, kind: str, level: str) -> Reach:
+    """This repository, and of it issues or pulls, as paths name them."""
+    return Reach(thread.repository, (("pull_requests" if kind == "pulls" else "issues", level),))
 
 
 def _posted(comment: dict[str, object]) -> Posted:

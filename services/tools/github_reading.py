@@ -13,9 +13,9 @@ from aucert.tools.v1 import github_service_pb2 as pb
 from services.tools.errors import FieldInvalid, PathOutsideRepository
 from services.tools.github_access import GitHubRepository
 from services.tools.github_items import issue_line, issue_of
-from services.tools.github_pages import PAGE_SIZE, Entry, Part, Shown, show
-from services.tools.github_text import one_line, quoted
+from services.tools.quoting import one_line, quoted
 from services.tools.repo_pages import Place, clip
+from services.tools.vendor_pages import PAGE_SIZE, Entry, Part, Shown, show
 
 SEARCH_RESULTS_MAX = 1_000
 """GitHub shows no more of one search."""

@@ -1,9 +1,7 @@
-"""Texts on their way to and from GitHub: nobody is pinged by accident, nobody speaks for somebody else.
+"""A model's Markdown on its way to GitHub: nobody is pinged by accident, no mark of ours is forged.
 
-What people wrote is shown to the model behind "> ", line by line, so that no comment can pass for another or
-for a tool's own words. What a model writes mentions nobody but the person who asked: other mentions keep
-their look and lose their effect. Code stays as it is in both directions; what might not be code to GitHub is
-taken for none.
+It mentions nobody but the person who asked: other mentions keep their look and lose their effect. Code stays
+as it is; what might not be code to GitHub is taken for none.
 """
 
 from __future__ import annotations
@@ -13,12 +11,9 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator
 
+from services.tools.quoting import INVISIBLE
 from services.tools.threads import LINE, next_fence
 
-LINE_CHARS_MAX = 1_000
-"""A longer line is shown as several."""
-INVISIBLE = "\N{ZERO WIDTH SPACE}"
-_OURS = re.compile(r"<!--\s*astra:.*?-->", re.DOTALL)
 _OPENED = re.compile(r"(<!--\s*astra)(?=:)")
 _BACKTICKS = re.compile(r"`+")
 _ESCAPED_OR_BACKTICKS = re.compile(r"\\.|`+")
@@ -53,23 +48,6 @@ def harmless(text: str, *, may_mention: str = "") -> str:
         kept.append(_outside_code(line, codes, may_mention.lower()))
         certain = closed or not line.strip()
     return "".join(kept)
-
-
-def quoted(text: str | None) -> list[str]:
-    """What a person wrote, as lines a reader cannot mistake for anything else; our own marks left out."""
-    shown = _OURS.sub("", text or "").strip("\r\n")
-    return [f"> {piece}" for line in shown.splitlines() for piece in _pieces(line)] or ["> (no text)"]
-
-
-def one_line(text: str | None) -> str:
-    """A title or a name, whatever it holds, on one line."""
-    return " ".join((text or "").split())[:LINE_CHARS_MAX]
-
-
-def _pieces(line: str) -> Iterator[str]:
-    yield line[:LINE_CHARS_MAX]
-    for start in range(LINE_CHARS_MAX, len(line), LINE_CHARS_MAX):
-        yield line[start : start + LINE_CHARS_MAX]
 
 
 def _lines(text: str) -> Iterator[tuple[str, bool]]:

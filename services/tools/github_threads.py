@@ -20,8 +20,8 @@ from services.tools.github_items import (
     review_comment_lines,
     review_comment_of,
 )
-from services.tools.github_pages import PAGE_SIZE, Entry, Part, Shown, show
 from services.tools.repo_pages import Place
+from services.tools.vendor_pages import PAGE_SIZE, Entry, Part, Shown, show
 
 Json = dict[str, Any]
 

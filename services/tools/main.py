@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
+from collections import ChainMap
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 
+import grpc
 import structlog
 
 from aucert.astra.v1.effect_service_pb2_grpc import EffectServiceStub
+from aucert.astra.v1.knowledge_base_service_pb2_grpc import KnowledgeBaseServiceStub
 from aucert.astra.v1.principal_service_pb2_grpc import PrincipalServiceStub
+from aucert.astra.v1.quota_service_pb2_grpc import QuotaServiceStub
 from aucert.astra.v1.repository_service_pb2_grpc import RepositoryServiceStub
 from aucert.astra.v1.task_run_service_pb2_grpc import TaskRunServiceStub
 from aucert.astra.v1.thread_post_service_pb2_grpc import ThreadPostServiceStub
+from aucert.astra.v1.token_vault_service_pb2_grpc import TokenVaultServiceStub
+from aucert.models.v1.model_service_pb2_grpc import ModelServiceStub
 from aucert.tools.v1.catch_up_service_pb2_grpc import add_CatchUpServiceServicer_to_server
 from aucert.tools.v1.drive_changes_service_pb2_grpc import add_DriveChangesServiceServicer_to_server
-from aucert.tools.v1.github_service_pb2_grpc import add_GitHubServiceServicer_to_server
-from aucert.tools.v1.repo_service_pb2_grpc import add_RepoServiceServicer_to_server
+from aucert.tools.v1.ingestion_service_pb2_grpc import add_IngestionServiceServicer_to_server
 from aucert.tools.v1.thread_service_pb2_grpc import add_ThreadServiceServicer_to_server
 from aucert.tools.v1.tool_service_pb2_grpc import add_ToolServiceServicer_to_server
 from aucert.tools.v1.workspace_service_pb2_grpc import add_WorkspaceServiceServicer_to_server
@@ -27,40 +31,47 @@ from services.common.dependencies import service_dependency
 from services.common.identity import RemoteAuthenticator
 from services.common.logs import configure_logs
 from services.common.process import run_until_signal
+from services.common.quotas.shared import SharedLimits
 from services.common.server import Registration, RunningServer, serve
-from services.tools.catalogue import read_catalogue, shipped_image
+from services.tools.catalogue import ToolEntry, read_catalogue, shipped_image
 from services.tools.catch_up_servicer import CatchUpServicer
 from services.tools.collecting import collect_forever
+from services.tools.credentials import Vault
 from services.tools.drive_changes_servicer import DriveChangesServicer
 from services.tools.effects import Effects
-from services.tools.github_access import GitHubAccess
-from services.tools.github_client import GitHubClient
+from services.tools.embedding import Embedding
+from services.tools.external_calls import ExternalCalls
+from services.tools.external_client import ExternalServer, external_servers
+from services.tools.external_servers import read_servers
+from services.tools.github_deliveries import GitHubDeliveries
+from services.tools.github_history import GitHubCatcher
 from services.tools.github_posts import GitHubPosts
-from services.tools.github_servicer import GitHubServicer
 from services.tools.google_catch_up import GoogleDriveCatcher
-from services.tools.google_client import GoogleClient
 from services.tools.google_files import DriveFiles
 from services.tools.google_posts import GoogleDrivePosts
-from services.tools.plane_client import PlaneClient
+from services.tools.ingestion_servicer import IngestionServicer
+from services.tools.integrations import integrations, registrations, service_name
+from services.tools.kb_ingest import Ingestion
+from services.tools.kb_sources import DriveSource, RepositorySource
+from services.tools.knowledge_servicer import KnowledgeServicer
+from services.tools.pace import Pace
 from services.tools.plane_history import PlaneCatcher
 from services.tools.plane_posts import PlanePosts
 from services.tools.poster import Posters, RecordPoster
 from services.tools.posting import Posting
-from services.tools.repo_servicer import RepoServicer
+from services.tools.redacting import redacted
+from services.tools.redactor import Redactor
+from services.tools.repository_heads import RepositoryHeads
 from services.tools.run_context import RunContexts
 from services.tools.settings import ToolsSettings
-from services.tools.slack_client import SlackClient
 from services.tools.slack_history import SlackCatcher
 from services.tools.slack_posts import SlackPosts
 from services.tools.thread_servicer import ThreadServicer
-from services.tools.tool_servicer import Integration, ToolServicer
+from services.tools.tool_servicer import ToolServicer
+from services.tools.vendors import Vendors, connect_vendors, secrets_in
 from services.tools.workspace import Workspaces
 from services.tools.workspace_servicer import WorkspaceServicer
 
-CATCH_UP, DRIVE_CHANGES, GITHUB, REPO, THREADS, TOOLS, WORKSPACES = (
-    f"aucert.tools.v1.{name}Service"
-    for name in ("CatchUp", "DriveChanges", "GitHub", "Repo", "Thread", "Tool", "Workspace")
-)
 log = structlog.get_logger()
 
 
@@ -75,10 +86,19 @@ async def running(settings: ToolsSettings) -> AsyncGenerator[RunningServer, None
             bytes_max=settings.workspace_bytes_max,
             repository_bytes_max=settings.repository_bytes_max,
         )
+        stack.push_async_callback(workspaces.objects.aclose)
         task_runs = TaskRunServiceStub(channel)
-        vendors = _vendors(stack, settings)
+        redactor = Redactor(secrets_in(settings))
+        redactor.add(key.get_secret_value() for key in settings.mcp_server_keys.values())
+        vault = Vault(TokenVaultServiceStub(channel), redactor, settings.shared_with)
+        limits = SharedLimits(QuotaServiceStub(channel))
+        stack.push_async_callback(limits.aclose)
+        vendors = connect_vendors(stack, settings, vault, Pace(limits))
         github, files = vendors.github, DriveFiles(vendors.google)
-        runs = RunContexts(task_runs, RepositoryServiceStub(channel), workspaces, github.clone_credential)
+        repositories = RepositoryServiceStub(channel)
+        heads = RepositoryHeads(repositories, workspaces, github)
+        runs = RunContexts(task_runs, repositories, workspaces, github.clone_credential, heads)
+        stack.push_async_callback(heads.aclose)
         stack.push_async_callback(runs.aclose)
         collecting = asyncio.create_task(collect_forever(workspaces, task_runs))
         stack.push_async_callback(_ended, collecting)
@@ -86,36 +106,38 @@ async def running(settings: ToolsSettings) -> AsyncGenerator[RunningServer, None
         threads = ThreadServicer(Posting(ThreadPostServiceStub(channel), posters), posters)
         catch_up = CatchUpServicer(
             {
+                "github": GitHubCatcher(github),
                 "google-drive": GoogleDriveCatcher(vendors.google, files),
                 "plane": PlaneCatcher(vendors.plane),
                 "slack": SlackCatcher(vendors.slack),
-            }
+            },
+            {"github": GitHubDeliveries(github)},
         )
         drive_changes = DriveChangesServicer(vendors.google, files)
-        repo = RepoServicer(runs)
         catalogue = read_catalogue(shipped_image())
+        servers = await _servers(stack, settings, catalogue)
         effects = Effects(
-            EffectServiceStub(channel), catalogue, settle_seconds=settings.github_settle_seconds
+            EffectServiceStub(channel),
+            ChainMap(catalogue, *(each.entries for each in servers)),
+            settle_seconds={**settings.settle_seconds, **dict.fromkeys((each.name for each in servers), 0.0)},
+            redact=redactor.message,
         )
-        access = GitHubAccess(github, task_runs, RepositoryServiceStub(channel))
-        github_tools = GitHubServicer(access, effects)
-        integrations = {
-            REPO: Integration(repo, runs.prepare),
-            GITHUB: Integration(github_tools, off_reason=settings.github_app.off_reason),
-        }
-        tools = ToolServicer(catalogue, integrations)
+        knowledge, ingestion = _knowledge(stack, settings, channel, workspaces, vendors)
+        typed = integrations(
+            settings, vendors, files, runs, effects, knowledge, record=(task_runs, repositories)
+        )
+        external = ExternalCalls(servers, effects, task_runs)
+        tools = ToolServicer(catalogue, typed, vault, external)
         server = serve(
             name="tools",
             host=settings.host,
             port=settings.port,
             registrations=[
-                Registration(TOOLS, add_ToolServiceServicer_to_server, tools),
-                Registration(REPO, add_RepoServiceServicer_to_server, repo),
-                Registration(GITHUB, add_GitHubServiceServicer_to_server, github_tools),
-                Registration(CATCH_UP, add_CatchUpServiceServicer_to_server, catch_up),
-                Registration(DRIVE_CHANGES, add_DriveChangesServiceServicer_to_server, drive_changes),
-                Registration(THREADS, add_ThreadServiceServicer_to_server, threads),
-                Registration(WORKSPACES, add_WorkspaceServiceServicer_to_server, WorkspaceServicer(runs)),
+                redacted(each, redactor)
+                for each in (
+                    *registrations(typed),
+                    *_of_the_platform(tools, threads, catch_up, drive_changes, ingestion, runs),
+                )
             ],
             authenticator=RemoteAuthenticator(PrincipalServiceStub(channel)),
             dependencies=[service_dependency("astra", channel)],
@@ -123,35 +145,60 @@ async def running(settings: ToolsSettings) -> AsyncGenerator[RunningServer, None
         yield await stack.enter_async_context(server)
 
 
-@dataclass(frozen=True, slots=True)
-class _Vendors:
-    github: GitHubClient
-    google: GoogleClient
-    plane: PlaneClient
-    slack: SlackClient
+def _of_the_platform(
+    tools: ToolServicer,
+    threads: ThreadServicer,
+    catch_up: CatchUpServicer,
+    drive_changes: DriveChangesServicer,
+    ingestion: IngestionServicer,
+    runs: RunContexts,
+) -> list[Registration]:
+    """The services whose methods are no tools."""
+    return [
+        Registration(service_name("Tool"), add_ToolServiceServicer_to_server, tools),
+        Registration(service_name("Thread"), add_ThreadServiceServicer_to_server, threads),
+        Registration(service_name("CatchUp"), add_CatchUpServiceServicer_to_server, catch_up),
+        Registration(service_name("DriveChanges"), add_DriveChangesServiceServicer_to_server, drive_changes),
+        Registration(service_name("Ingestion"), add_IngestionServiceServicer_to_server, ingestion),
+        Registration(
+            service_name("Workspace"), add_WorkspaceServiceServicer_to_server, WorkspaceServicer(runs)
+        ),
+    ]
 
 
-def _vendors(stack: AsyncExitStack, settings: ToolsSettings) -> _Vendors:
-    """A client of each; one that is not configured refuses every call and says what is missing."""
-    for source, off_reason in (
-        ("github", settings.github_app.off_reason),
-        ("google-drive", settings.google_account.off_reason),
-        ("plane", settings.plane.off_reason),
-        ("slack", settings.slack_app.off_reason),
-    ):
-        log.info("source", source=source, off_reason=off_reason)
-    vendors = _Vendors(
-        github=GitHubClient(settings.github_app),
-        google=GoogleClient(settings.google_account),
-        plane=PlaneClient(settings.plane),
-        slack=SlackClient(settings.slack_app),
+def _knowledge(
+    stack: AsyncExitStack,
+    settings: ToolsSettings,
+    astra: grpc.aio.Channel,
+    workspaces: Workspaces,
+    vendors: Vendors,
+) -> tuple[KnowledgeServicer, IngestionServicer]:
+    """What finds in the knowledge base and what fills it; both have texts embedded by the models service."""
+    models = connect(settings.models_address, settings.astra_token.get_secret_value())
+    stack.push_async_callback(models.close)
+    base, embedding = KnowledgeBaseServiceStub(astra), Embedding(ModelServiceStub(models))
+    ingestion = IngestionServicer(
+        Ingestion(base, embedding),
+        RepositorySource(RepositoryServiceStub(astra), workspaces, vendors.github),
+        DriveSource(vendors.google, DriveFiles(vendors.google)),
     )
-    for client in (vendors.google, vendors.plane, vendors.slack):
-        stack.push_async_callback(client.aclose)
-    return vendors
+    return KnowledgeServicer(base, embedding, TaskRunServiceStub(astra)), ingestion
 
 
-def _posters(settings: ToolsSettings, vendors: _Vendors) -> Posters:
+async def _servers(
+    stack: AsyncExitStack, settings: ToolsSettings, catalogue: Mapping[str, ToolEntry]
+) -> list[ExternalServer]:
+    """The MCP servers of others, being connected to. Raises ServersInvalid."""
+    if settings.mcp_servers is None:
+        return []
+    integrations = {each.integration for each in catalogue.values()}
+    declared = read_servers(settings.mcp_servers, integrations)
+    return await stack.enter_async_context(
+        external_servers(declared, settings.mcp_server_keys, catalogue.keys())
+    )
+
+
+def _posters(settings: ToolsSettings, vendors: Vendors) -> Posters:
     return {
         "github": GitHubPosts(vendors.github, settle_seconds=settings.github_settle_seconds),
         "google_drive": GoogleDrivePosts(vendors.google, settle_seconds=settings.google_settle_seconds),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from aucert.astra.v1.thread_post_pb2 import THREAD_POST_KIND_ANSWER, ThreadPost
 from aucert.tools.v1 import thread_service_pb2 as pb
 from aucert.tools.v1.thread_service_pb2_grpc import ThreadServiceServicer
+from services.tools.credentials import working_for
 from services.tools.poster import Posters, poster_of
 from services.tools.posting import Posting
 
@@ -24,17 +25,19 @@ class ThreadServicer(ThreadServiceServicer):
     async def PostAnswer(self, request: pb.PostAnswerRequest, context: Context) -> pb.PostAnswerResponse:
         """Post a run's answer, once."""
         del context
-        posts = await self._posting.post(
-            request.address, request.task_run_id, request.fence, THREAD_POST_KIND_ANSWER, request.text
-        )
+        with working_for(request.task_run_id):
+            posts = await self._posting.post(
+                request.address, request.task_run_id, request.fence, THREAD_POST_KIND_ANSWER, request.text
+            )
         return pb.PostAnswerResponse(url=posts[0].url, posts=posts)
 
     async def PostNotice(self, request: pb.PostNoticeRequest, context: Context) -> pb.PostNoticeResponse:
         """Post a notice of a run, each kind once."""
         del context
-        posts = await self._posting.post(
-            request.address, request.task_run_id, request.fence, request.kind, request.text
-        )
+        with working_for(request.task_run_id):
+            posts = await self._posting.post(
+                request.address, request.task_run_id, request.fence, request.kind, request.text
+            )
         return pb.PostNoticeResponse(url=posts[0].url)
 
     async def FindPost(self, request: pb.FindPostRequest, context: Context) -> pb.FindPostResponse:

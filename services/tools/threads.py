@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 FENCE = re.compile(r" {0,3}(?P<marks>`{3,32}|~{3,32})(?P<info>[^\n]*)")
+MARKER = re.compile(r"\s*<!-- astra:post [0-9a-f-]{36} -->\s*\Z")
 LINE = re.compile(r"[^\n]*\n|[^\n]+")
 INFO_CHARS_MAX = 40
 FENCE_CHARS_MAX = 32
@@ -39,6 +40,11 @@ class MarkdownPart:
 def marker(thread_post_id: str) -> str:
     """The hidden words that tell one of our posts from all others."""
     return f"<!-- astra:post {thread_post_id} -->"
+
+
+def without_marker(body: str) -> str:
+    """A post as people see it; a text without the hidden words stays as it is."""
+    return MARKER.sub("", body)
 
 
 def split_markdown(text: str, chars_max: int) -> list[MarkdownPart]:

@@ -14,11 +14,15 @@ import structlog
 from google.protobuf import json_format
 from google.protobuf.message import Message
 
+from aucert.astra.v1.token_vault_pb2 import INTEGRATION_UNSPECIFIED
+from aucert.astra.v1.token_vault_pb2 import Integration as CredentialKind
 from aucert.tools.v1 import tool_service_pb2 as pb
 from aucert.tools.v1.tool_service_pb2_grpc import ToolServiceServicer
 from services.common.errors import Exhausted, ServiceError, Unavailable, from_rpc
 from services.tools.catalogue import ToolEntry
+from services.tools.credentials import Vault
 from services.tools.effects import EffectUnclear, refuse_unapproved
+from services.tools.external_calls import ExternalCalls
 from services.tools.failures import ToolNotFound, ToolTooSlow, is_fixable, told_as_errors
 from services.tools.tool_arguments import parse_arguments
 from services.tools.vendor_errors import SourceOff, VendorRateLimited
@@ -40,26 +44,45 @@ async def _nothing() -> None:
 class Integration:
     """A typed service in this process. `prepare` runs before the tool's own time begins (a first clone).
 
-    `off_reason` says what is missing; empty: its tools can be used.
+    `off_reason` says what is missing; empty: its tools can be used. With a token of the vault for `opened_by`
+    they can be used all the same.
     """
 
     servicer: object
     prepare: Callable[[], Awaitable[object]] = _nothing
     off_reason: str = ""
+    opened_by: CredentialKind.ValueType = INTEGRATION_UNSPECIFIED
 
 
 class ToolServicer(ToolServiceServicer):
-    """Lists and calls the tools; `integrations` by full service name."""
+    """Lists and calls the tools; `integrations` by full service name. `vault` None: there is none to ask.
 
-    def __init__(self, catalogue: Mapping[str, ToolEntry], integrations: Mapping[str, Integration]) -> None:
+    `external` has the tools of MCP servers of others.
+    """
+
+    def __init__(
+        self,
+        catalogue: Mapping[str, ToolEntry],
+        integrations: Mapping[str, Integration],
+        vault: Vault | None = None,
+        external: ExternalCalls | None = None,
+    ) -> None:
         self._catalogue = {name: each for name, each in catalogue.items() if each.service in integrations}
         self._integrations = integrations
-        self._listed = _listed(self._catalogue, integrations)
+        self._vault = vault
+        self._external = external
 
     async def ListTools(self, request: pb.ListToolsRequest, context: Context) -> pb.ListToolsResponse:
-        """List the tools: the same bytes each time."""
+        """List the tools: the same bytes each time, until one that was off comes on or a server's change."""
         del request, context
-        return self._listed
+        off = {service: await self._off_reason(each) for service, each in self._integrations.items()}
+        listed = _listed(self._catalogue, off)
+        if self._external is not None:
+            tools, absent = self._external.listed()
+            listed.tools.extend(tools)
+            listed.tools.sort(key=lambda each: each.name)
+            listed.absent.extend(absent)
+        return listed
 
     async def CallTool(self, request: pb.CallToolRequest, context: Context) -> pb.CallToolResponse:
         """Call a tool. What went wrong is a value for the model, unless the same call is to be repeated."""
@@ -88,12 +111,15 @@ class ToolServicer(ToolServiceServicer):
 
     async def _call(self, request: pb.CallToolRequest, context: Context) -> Message:
         entry = self._catalogue.get(request.tool_name)
+        if entry is None and self._external is not None and self._external.has(request.tool_name):
+            with told_as_errors():
+                return await self._external.call(request.tool_name, request.arguments_json)
         if entry is None:
             known = ", ".join(self._catalogue)
             raise ToolNotFound(f"There is no tool {request.tool_name!r}. There are: {known}.")
         integration = self._integrations[entry.service]
-        if integration.off_reason:
-            raise SourceOff(f"{entry.name} cannot be used here: {integration.off_reason}.")
+        if off_reason := await self._off_reason(integration):
+            raise SourceOff(f"{entry.name} cannot be used here: {off_reason}.")
         with told_as_errors():
             refuse_unapproved(entry)
         arguments = parse_arguments(entry, request.arguments_json)
@@ -107,18 +133,20 @@ class ToolServicer(ToolServiceServicer):
                 raise EffectUnclear from None
             raise ToolTooSlow(f"{entry.name} took longer than {seconds:g} s. Ask for less at once.") from None
 
+    async def _off_reason(self, integration: Integration) -> str:
+        """What is missing for the caller's tenant. Empty: nothing."""
+        if not (integration.off_reason and integration.opened_by and self._vault):
+            return integration.off_reason
+        return "" if integration.opened_by in await self._vault.integrations() else integration.off_reason
 
-def _listed(
-    catalogue: Mapping[str, ToolEntry], integrations: Mapping[str, Integration]
-) -> pb.ListToolsResponse:
-    tools = [each for each in catalogue.values() if not integrations[each.service].off_reason]
-    absent = [each for each in catalogue.values() if integrations[each.service].off_reason]
+
+def _listed(catalogue: Mapping[str, ToolEntry], off_reasons: Mapping[str, str]) -> pb.ListToolsResponse:
+    tools = [each for each in catalogue.values() if not off_reasons[each.service]]
+    absent = [each for each in catalogue.values() if off_reasons[each.service]]
     return pb.ListToolsResponse(
         tools=[each.to_proto() for each in tools],
         absent=[
-            pb.AbsentIntegration(
-                integration=name, off_reason=integrations[service].off_reason, tool_count=count
-            )
+            pb.AbsentIntegration(integration=name, off_reason=off_reasons[service], tool_count=count)
             for (name, service), count in Counter((each.integration, each.service) for each in absent).items()
         ],
     )

@@ -6,6 +6,7 @@ the test's own.
 
 from __future__ import annotations
 
+import base64
 import itertools
 import json
 import uuid
@@ -49,6 +50,7 @@ from tests.e2e.story import git, make_repository
 
 SHOP = "acme/shop"
 GITHUB_INSTALLATION = 1
+VAULT_KEY = "doors:" + base64.b64encode(b"d" * 32).decode()
 NOBODY = "127.0.0.1:1"
 """Where nothing listens."""
 SCRIPT = {
@@ -105,7 +107,9 @@ class Doors:
         stub: Any = RepositoryServiceStub(self.to("astra", "operator"))
         return (await stub.RegisterRepository(request)).repository.repository_id
 
-    async def run(self, *, repository_id: str = "", address: ThreadAddress | None = None) -> str:
+    async def run(
+        self, *, repository_id: str = "", address: ThreadAddress | None = None, trusted: bool = False
+    ) -> str:
         """Record a queued run in a thread of its own; returns its id."""
         run_id, place = str(uuid.uuid4()), address or ThreadAddress(manual=ManualThread())
         request = CreateTaskRunRequest(
@@ -122,6 +126,7 @@ class Doors:
             model_label="T0",
             message="How is the cart built?",
             repository_id=repository_id,
+            requester_trusted=trusted,
         )
         stub: Any = TaskRunServiceStub(self.to("astra", "dispatcher"))
         await stub.CreateTaskRun(request)
@@ -188,8 +193,10 @@ def thread(number: int) -> ThreadAddress:
 
 
 @asynccontextmanager
-async def opened(postgres: PostgresCluster, temporal: EmbeddedTemporal, folder: Path) -> AsyncIterator[Doors]:
-    """Run a stack, with a repository to read, until the block is left."""
+async def opened(
+    postgres: PostgresCluster, temporal: EmbeddedTemporal, folder: Path, **more: str
+) -> AsyncIterator[Doors]:
+    """Run a stack, with a repository to read, until the block is left; `more` is of its environment."""
     script = folder / "script.json"
     script.write_text(json.dumps(SCRIPT))
     state, database = StateDirectory(folder / "state"), await postgres.create()
@@ -203,6 +210,8 @@ async def opened(postgres: PostgresCluster, temporal: EmbeddedTemporal, folder: 
         "MODELS_SCRIPT": str(script),
         "OPENAI_BASE_URL": "",
         "GITHUB_SETTLE_SECONDS": "0",
+        "VAULT_KEY": VAULT_KEY,
+        **more,
     }
     async with running_stack(state, Ports.free(), environment) as stack:
         clone_url = str(_make_shop(folder / "shop"))
@@ -240,7 +249,16 @@ async def tools_of_its_own(doors: Doors, **settings: Any) -> AsyncIterator[grpc.
 
 @asynccontextmanager
 async def astra_of_its_own(doors: Doors) -> AsyncIterator[tuple[Any, DatabaseUrls]]:
-    """An Astra on a database to break: the worker's stub, and the database."""
+    """An Astra on a database to break, without a vault: the worker's stub, and the database."""
+    async with astra_without_a_vault(doors, "worker") as (channel, database):
+        yield TaskRunServiceStub(channel), database
+
+
+@asynccontextmanager
+async def astra_without_a_vault(
+    doors: Doors, principal: str
+) -> AsyncIterator[tuple[grpc.aio.Channel, DatabaseUrls]]:
+    """An Astra on a database of its own that has no VAULT_KEY: a principal's channel, and the database."""
     database, tokens = await doors.postgres.create(), doors.postgres.tokens
     settings = AstraSettings(
         DATABASE_URL=database.service,
@@ -251,8 +269,8 @@ async def astra_of_its_own(doors: Doors) -> AsyncIterator[tuple[Any, DatabaseUrl
     )
     serving = services.astra.main.running(settings)
     try:
-        async with serving as server, connected(server.address, tokens["worker"]) as channel:
-            yield TaskRunServiceStub(channel), database
+        async with serving as server, connected(server.address, tokens[principal]) as channel:
+            yield channel, database
     finally:
         await doors.postgres.drop(database)
 

@@ -7,14 +7,17 @@ be away, broken or full, it is a service or a database of the provocation's own.
 from __future__ import annotations
 
 import asyncio
+import sys
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import grpc
 import psycopg
 from grpc import StatusCode
+from psycopg.conninfo import conninfo_to_dict
 
 import services.models.main
 from aucert.astra.v1 import (
@@ -23,6 +26,7 @@ from aucert.astra.v1 import (
     repository_service_pb2,
     task_run_service_pb2,
     thread_post_service_pb2,
+    token_vault_service_pb2,
     transcript_service_pb2,
 )
 from aucert.astra.v1.effect_service_pb2_grpc import EffectServiceStub
@@ -35,11 +39,22 @@ from aucert.astra.v1.task_run_pb2 import (
 )
 from aucert.astra.v1.task_run_service_pb2_grpc import TaskRunServiceStub
 from aucert.astra.v1.thread_post_service_pb2_grpc import ThreadPostServiceStub
+from aucert.astra.v1.token_vault_pb2 import (
+    INTEGRATION_BRAVE,
+    INTEGRATION_GOOGLE,
+    TOKEN_USE_READ,
+    TOKEN_USE_WRITE,
+    BraveCredential,
+    Credential,
+    TokenUse,
+)
+from aucert.astra.v1.token_vault_service_pb2_grpc import TokenVaultServiceStub
 from aucert.astra.v1.transcript_service_pb2_grpc import TranscriptServiceStub
 from aucert.common.v1.thread_pb2 import ThreadAddress
 from aucert.dispatcher.v1 import dispatcher_service_pb2, drive_watch_service_pb2
 from aucert.dispatcher.v1.dispatcher_service_pb2_grpc import DispatcherServiceStub
 from aucert.dispatcher.v1.drive_watch_service_pb2_grpc import DriveWatchServiceStub
+from aucert.dispatcher.v1.kept_delivery_pb2 import DELIVERY_STATUS_DONE
 from aucert.models.v1 import model_service_pb2
 from aucert.models.v1.message_pb2 import ROLE_USER, Message, Part, ToolCall
 from aucert.models.v1.model_service_pb2_grpc import (
@@ -47,8 +62,15 @@ from aucert.models.v1.model_service_pb2_grpc import (
     ModelServiceStub,
     add_ModelServiceServicer_to_server,
 )
-from aucert.tools.v1 import github_service_pb2, repo_service_pb2, thread_service_pb2, tool_service_pb2
+from aucert.tools.v1 import (
+    github_service_pb2,
+    plane_service_pb2,
+    repo_service_pb2,
+    thread_service_pb2,
+    tool_service_pb2,
+)
 from aucert.tools.v1.github_service_pb2_grpc import GitHubServiceStub
+from aucert.tools.v1.plane_service_pb2_grpc import PlaneServiceStub
 from aucert.tools.v1.repo_service_pb2_grpc import RepoServiceStub
 from aucert.tools.v1.thread_service_pb2_grpc import ThreadServiceStub
 from aucert.tools.v1.tool_pb2 import TOOL_APPROVAL_REQUIRED, ToolOptions
@@ -65,13 +87,22 @@ from tests.e2e.doors import (
     Doors,
     Metadata,
     astra_of_its_own,
+    astra_without_a_vault,
     connected,
     thread,
     tools_of_its_own,
 )
-from tests.e2e.story import git
+from tests.e2e.story import PATIENCE_SECONDS, git
 
 Act = Callable[[Doors], Awaitable[Any]]
+MCP_SERVER = Path(__file__).parents[1] / "service" / "mcp_server.py"
+SILENT_SERVER = """
+[servers.tracker]
+command = ["{python}", "{program}", "silent"]
+agents = ["atlas"]
+tenants = ["*"]
+timeout_seconds = 0.2
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,6 +329,36 @@ async def effect_nobody_wrote_down(doors: Doors) -> None:
     await EffectServiceStub(doors.to("astra", "tools")).FinishEffect(request)
 
 
+# The vault.
+
+
+@provokes("VAULT_OFF", StatusCode.FAILED_PRECONDITION)
+async def token_for_a_vault_without_a_key(doors: Doors) -> None:
+    async with astra_without_a_vault(doors, "operator") as (channel, _):
+        await put_token(TokenVaultServiceStub(channel))
+
+
+@provokes("VAULT_TOKEN_NOT_FOUND", StatusCode.NOT_FOUND)
+async def token_removed_before_it_was_put(doors: Doors) -> None:
+    request = token_vault_service_pb2.DeleteTokenRequest(integration=INTEGRATION_GOOGLE)
+    await TokenVaultServiceStub(doors.to("astra", "operator")).DeleteToken(request)
+
+
+@provokes("VAULT_TOKEN_UNREADABLE", StatusCode.FAILED_PRECONDITION)
+async def token_sealed_with_a_key_that_is_gone(doors: Doors) -> None:
+    await put_token(TokenVaultServiceStub(doors.to("astra", "operator")))
+    name = str(conninfo_to_dict(doors.stack.operator_database_url)["dbname"])
+    async with await psycopg.AsyncConnection.connect(doors.postgres.urls(name).owner) as connection:
+        await connection.execute("UPDATE agent_tokens SET key_id = 'gone'")
+    await open_token(doors, TOKEN_USE_READ)
+
+
+@provokes("VAULT_TOKEN_USE_MISSING", StatusCode.FAILED_PRECONDITION)
+async def change_with_a_token_that_reads(doors: Doors) -> None:
+    await put_token(TokenVaultServiceStub(doors.to("astra", "operator")), TOKEN_USE_READ)
+    await open_token(doors, TOKEN_USE_WRITE)
+
+
 # The way in.
 
 
@@ -311,6 +372,26 @@ async def claim_in_no_thread(doors: Doors) -> None:
 async def watch_nobody_opened(doors: Doors) -> None:
     request = drive_watch_service_pb2.StopDriveWatchRequest(channel_id=str(uuid.uuid4()))
     await DriveWatchServiceStub(doors.to("dispatcher", "operator")).StopDriveWatch(request)
+
+
+@provokes("DELIVERY_NOT_FOUND", StatusCode.NOT_FOUND)
+async def delivery_nobody_knows(doors: Doors) -> None:
+    stub = DispatcherServiceStub(doors.to("dispatcher", "operator"))
+    nobodys = dispatcher_service_pb2.GetDeliveryRequest(delivery_id=str(uuid.uuid4()))
+    await stub.GetDelivery(nobodys)
+
+
+@provokes("DELIVERY_DONE", StatusCode.FAILED_PRECONDITION)
+async def task_that_is_handled_again(doors: Doors) -> None:
+    stub = DispatcherServiceStub(doors.to("dispatcher", "operator"))
+    await stub.CreateTask(task("Hello?"))
+    done = dispatcher_service_pb2.ListDeliveriesRequest(status=DELIVERY_STATUS_DONE, page_size=1)
+    async with asyncio.timeout(30):
+        while not (listed := await stub.ListDeliveries(done)).deliveries:
+            await asyncio.sleep(0.05)
+    (delivery,) = listed.deliveries
+    request = dispatcher_service_pb2.RedeliverWebhookRequest(delivery_id=delivery.delivery_id)
+    await stub.RedeliverWebhook(request)
 
 
 @provokes("PUBLIC_ADDRESS_MISSING", StatusCode.FAILED_PRECONDITION)
@@ -377,7 +458,9 @@ async def argument_the_tool_does_not_have(doors: Doors) -> tool_service_pb2.Call
 
 
 @provokes("RUN_REQUIRED", StatusCode.FAILED_PRECONDITION)
-async def tool_outside_any_run(doors: Doors) -> None:
+async def tool_outside_any_run_with_several_repositories(doors: Doors) -> None:
+    for slug in ("acme/one", "acme/two"):
+        await doors.repository(slug)
     stub = RepoServiceStub(doors.to("tools", "worker"))
     await stub.ListFiles(repo_service_pb2.ListFilesRequest())
 
@@ -465,6 +548,29 @@ async def tool_that_approval_is_set_for(doors: Doors) -> tool_service_pb2.CallTo
     return await servicer.CallTool(tool_service_pb2.CallToolRequest(tool_name=entry.name), nobody)
 
 
+@provokes("OUTCOME_UNKNOWN", None)
+async def external_server_that_never_answers(doors: Doors) -> tool_service_pb2.CallToolResponse:
+    attempt = await doors.attempt(await doors.run(trusted=True))
+    call = ToolCall(call_id="t1_0", tool_name="tracker_file_ticket")
+    await doors.commit_turn(attempt, await doors.reserve(attempt), Part(tool_call=call))
+    inside = [
+        (keys.TASK_RUN, attempt.task_run_id),
+        (keys.CALL_ID, call.call_id),
+        (keys.FENCE, str(attempt.fence)),
+    ]
+    file = doors.folder / "servers.toml"
+    file.write_text(SILENT_SERVER.format(python=sys.executable, program=MCP_SERVER))
+    request = tool_service_pb2.CallToolRequest(tool_name=call.tool_name, arguments_json='{"title": "Cart"}')
+    async with tools_of_its_own(doors, MCP_SERVERS=file) as channel:
+        tools: Any = ToolServiceStub(channel)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while call.tool_name not in {
+                each.name for each in (await tools.ListTools(tool_service_pb2.ListToolsRequest())).tools
+            }:
+                await asyncio.sleep(0.05)
+        return await tools.CallTool(request, metadata=inside)
+
+
 @provokes("ORIGIN_THREAD_IS_ANSWERED_BY_PLATFORM", StatusCode.FAILED_PRECONDITION)
 async def comment_where_the_answer_goes(doors: Doors) -> None:
     stub, inside, number = await on_github(doors)
@@ -485,7 +591,7 @@ async def github_out_of_order(doors: Doors) -> None:
 @provokes("VENDOR_RATE_LIMITED", StatusCode.RESOURCE_EXHAUSTED)
 async def github_asked_too_often(doors: Doors) -> None:
     address = await doors.issue()
-    await fault(doors, address, "rate_limit:30")
+    await fault(doors, address, "rate_limit:1")  # short: until it is over all calls wait
     await post_answer(doors, doors.to("tools", "worker"), address)
 
 
@@ -507,7 +613,25 @@ async def issue_of_the_future(doors: Doors) -> None:
     await stub.GetIssue(github_service_pb2.GetIssueRequest(number=99_999), metadata=inside)
 
 
+@provokes("CONTAINER_NOT_REGISTERED", StatusCode.NOT_FOUND)
+async def project_that_belongs_to_no_repository(doors: Doors) -> None:
+    request = plane_service_pb2.SearchWorkItemsRequest(project=str(uuid.uuid4()))
+    await PlaneServiceStub(doors.to("tools", "worker")).SearchWorkItems(request)
+
+
 # What the provocations are made of.
+
+
+async def put_token(stub: Any, *uses: TokenUse.ValueType) -> None:
+    """Put a token in that nobody else here asks for."""
+    credential = Credential(brave=BraveCredential(api_key="BSA-1"))
+    await stub.PutToken(token_vault_service_pb2.PutTokenRequest(credential=credential, uses=uses))
+
+
+async def open_token(doors: Doors, use: TokenUse.ValueType) -> None:
+    """Open it as the tools service does."""
+    request = token_vault_service_pb2.OpenTokenRequest(integration=INTEGRATION_BRAVE, use=use)
+    await TokenVaultServiceStub(doors.to("astra", "tools")).OpenToken(request)
 
 
 def runs(doors: Doors) -> Any:

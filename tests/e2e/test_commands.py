@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
+import shlex
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -24,14 +26,15 @@ class Ran:
     err: str
 
 
-async def astra(*arguments: str, state: Path) -> Ran:
+async def astra(*arguments: str, state: Path, stdin: str = "") -> Ran:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "services.cli.main", *arguments),
         env={**os.environ, "ASTRA_STATE": str(state)},
+        stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    out, err = await asyncio.wait_for(process.communicate(), PATIENCE_SECONDS)
+    out, err = await asyncio.wait_for(process.communicate(stdin.encode()), PATIENCE_SECONDS)
     return Ran(process.returncode, out.decode(), err.decode())
 
 
@@ -109,9 +112,50 @@ async def test_the_tools_are_listed_shown_and_called_by_hand(state, repository):
     assert [0, 0] == [each.code for each in calls], calls[0].err
     assert calls[0].out == calls[1].out
     assert "Opened acme/" in calls[0].out
-    failed = await astra("tools", "call", "repo_read_file", '{"path": "README.md"}', state=state)
-    assert (1, True) == (failed.code, "RUN_REQUIRED" in failed.err)
+    repo = ("tools", "call", "repo_read_file", '{"path": "README.md"}', "--repository")
+    read = await astra(*repo, described[0]["slug"], state=state)
+    assert (0, True) == (read.code, read.out.startswith("README.md, lines 1 to "))
+    failed = await astra(*repo, "nobody/has-it", state=state)
+    assert (1, True) == (failed.code, "REPOSITORY_NOT_FOUND" in failed.err)
     assert 1 == (await astra("tools", "show", "nothing", state=state)).code
+
+
+async def test_models_are_listed_set_resolved_and_asked(state):
+    listed = await astra("models", "list", state=state)
+    assert "rehearsal  [R0]" in listed.out
+    assert "sonnet is off: AWS_REGION is not set" in listed.err
+    unknown = await astra("models", "set", "gpt-9", state=state)
+    assert (1, "") == (unknown.code, unknown.out)
+    given = await astra("models", "set", "rehearsal", "--agent", "atlas", state=state)
+    assert "atlas  every operation  rehearsal\n" == given.out
+    resolved = await astra("models", "resolve", "answer", "--agent", "atlas", state=state)
+    assert ("", "rehearsal  [R0]\n") == (resolved.err, resolved.out)
+    answer = await astra("models", "chat", "rehearsal", "Who are you?", state=state)
+    assert "I am the rehearsal model." in answer.out
+    assert "[R0]" in answer.err
+
+
+async def test_a_token_is_put_listed_rotated_audited_and_removed_and_never_shown(state):
+    put = await astra(
+        "vault", "put", "brave", "--agent", "atlas", "--use", "read", state=state, stdin="BSA-seen?"
+    )
+    listed = await astra("vault", "list", "--json", state=state)
+    (token,) = json.loads(listed.out)
+    assert ("INTEGRATION_BRAVE", "atlas", ["TOKEN_USE_READ"], "local") == tuple(
+        token[name] for name in ("integration", "agent_slug", "uses", "key_id")
+    )
+    rotated = await astra("vault", "rotate", state=state)
+    assert (0, "key local: 0 sealed anew, 0 left\n") == (rotated.code, rotated.out)
+    removed = await astra("vault", "remove", "brave", "--agent", "atlas", state=state)
+    audited = await astra("vault", "audit", "--integration", "brave", state=state)
+    heading, last, first = audited.out.splitlines()
+    assert ["deleted", "put"] == [line.split()[1] for line in (last, first)]
+    odd = await astra("vault", "put", "brave", "--field", "nothing=BSA-seen?", state=state, stdin="x")
+    assert (2, True) == (odd.code, "brave has no nothing" in odd.err.replace("\n", " "))
+    ran = [put, listed, rotated, removed, audited]
+    assert [0] * 5 == [each.code for each in ran], [each.err for each in ran]
+    assert "when" in heading
+    assert not any("BSA-seen?" in each.out + each.err for each in (*ran, odd))
 
 
 async def test_a_second_up_says_what_already_runs(state):
@@ -141,3 +185,36 @@ async def test_an_unknown_repository_is_named_and_told_what_to_do(state):
 async def test_wrong_usage_exits_with_2(tmp_path):
     assert 2 == (await astra("serve", "nothing", state=tmp_path)).code
     assert 2 == (await astra("runs", "list", "--limit", "0", state=tmp_path)).code
+
+
+async def test_a_principals_token_is_shown_once(state):
+    made = await astra("principals", "add", "reader", "--scope", "runs_read", state=state)
+    assert 0 == made.code, made.err
+    assert made.out.startswith("astra_reader_")
+    listed = await astra("principals", "list", state=state)
+    assert "reader yes runs_read" in " ".join(listed.out.split())
+    assert made.out.strip() not in listed.out
+    assert 1 == (await astra("principals", "revoke", "nobody", state=state)).code
+
+
+async def test_the_guide_to_another_agent_is_typed_and_makes_one(state, tmp_path):
+    guide = (Path(__file__).parents[2] / "docs" / "adding-an-agent.md").read_text()
+    (block,) = re.findall(r"^```bash\n(.*?)^```$", guide, re.MULTILINE | re.DOTALL)
+    for file in ("scribe.md", "adr.md"):
+        (tmp_path / file).write_text(f"The text of {file}.")
+    outputs: list[str] = []
+    for line in block.splitlines():
+        _, *typed = shlex.split(line)
+        ran = await astra(
+            *[str(tmp_path / each) if each.endswith(".md") else each for each in typed], state=state
+        )
+        assert 0 == ran.code, ran.err
+        outputs.append(ran.out)
+    *_, shown, listed = outputs
+    assert "# who-scribe-is (all operations)\nThe text of scribe.md." in shown
+    assert "# writes-adrs (spec_generate)\nThe text of adr.md." in shown
+    assert ["atlas", "scribe"] == [each.split()[0] for each in listed.splitlines()[1:]]
+    assert listed.splitlines()[2].endswith("github:scribe slack:u02scribe")
+
+    again = await astra("agents", "add", "scribe", "-", state=state, stdin="You are another.")
+    assert (1, True) == (again.code, "astra agents set scribe" in again.err)

@@ -18,6 +18,7 @@ from services.cli.stack_commands import SERVICES
 from services.common.server import DRAIN_SECONDS, LIVENESS
 from services.dispatcher.relay import DRAIN_SECONDS as RELAY_DRAIN_SECONDS
 from services.models import catalogue_file
+from services.tools.external_servers import read_servers
 from services.worker.temporal import GRACE
 from tests.helm import policy
 from tests.helm.rendering import (
@@ -148,7 +149,7 @@ def test_the_world_reaches_what_it_is_meant_to_and_neither_health_nor_metrics(ex
         for rule in ingress["spec"]["rules"]
         for path in rule["http"]["paths"]
     }
-    wanted = {"/webhooks", "/api"} | (console if has_console else set())
+    wanted = {"/webhooks", "/api"} | ({"/mcp", *console} if has_console else set())
     assert {(path, "Exact" if path == "/" else "Prefix") for path in wanted} == opened
 
 
@@ -166,10 +167,27 @@ def test_a_catalogue_of_ones_own_reaches_the_models_service_as_it_was_written():
     manifests = rendered(CHART / "examples/every-provider.yaml")
     [(name, text)] = named("ConfigMap", "astra-models-catalogue", manifests)["data"].items()
     container = container_of(pod_of("models", manifests))
-    [folder] = [each["mountPath"] for each in container["volumeMounts"] if each["name"] == "catalogue"]
+    [folder] = [each["mountPath"] for each in container["volumeMounts"] if each["name"] == "toml"]
     told = named("ConfigMap", "astra-models", manifests)["data"]["MODELS_CATALOGUE"]
     assert (values["models"]["catalogue"], f"{folder}/{name}") == (text, told)
     assert catalogue_file.read(catalogue_file.shipped(), text)
+
+
+def test_mcp_servers_of_ones_own_reach_the_tools_service_as_they_were_written(tmp_path):
+    values = yaml.safe_load((CHART / "examples/every-provider.yaml").read_text())
+    manifests = rendered(CHART / "examples/every-provider.yaml")
+    [(name, text)] = named("ConfigMap", "astra-tools-mcp-servers", manifests)["data"].items()
+    container = container_of(pod_of("tools", manifests))
+    [folder] = [each["mountPath"] for each in container["volumeMounts"] if each["name"] == "toml"]
+    told = named("ConfigMap", "astra-tools", manifests)["data"]["MCP_SERVERS"]
+    assert (values["tools"]["mcpServers"], f"{folder}/{name}") == (text, told)
+    (tmp_path / name).write_text(text)
+    assert ["tracker"] == list(read_servers(tmp_path / name, ()))
+
+
+def test_mcp_clients_may_call_the_gateway_by_the_name_of_the_ingress():
+    settings = named("ConfigMap", "astra-gateway", rendered(CHART / "examples/ingress.yaml"))["data"]
+    assert "astra.example.com" == settings["MCP_HOSTS"]
 
 
 def test_an_autoscaled_role_leaves_the_number_of_its_pods_to_the_autoscaler():

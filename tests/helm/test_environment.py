@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from copy import deepcopy
 from functools import cache
 
@@ -76,7 +77,9 @@ PRIVATE_KEY = (
 WHOLE = {
     "GITHUB_APP_PRIVATE_KEY": PRIVATE_KEY,
     "CONSOLE_SESSION_KEY": Fernet.generate_key().decode(),
+    "VAULT_KEY": "2026-11:" + base64.b64encode(b"k" * 32).decode(),
     "MODELS_SERVER_KEYS": '{"VLLM_KEY": "the key"}',
+    "MCP_SERVER_KEYS": '{"TRACKER_TOKEN": "the token"}',
 }
 """Keys whose form is checked at the start."""
 

@@ -19,7 +19,9 @@ from aucert.astra.v1 import thread_post_service_pb2 as post_pb
 from aucert.astra.v1 import transcript_service_pb2 as transcript_pb
 from aucert.astra.v1.agent_service_pb2_grpc import AgentServiceStub
 from aucert.astra.v1.budget_service_pb2_grpc import BudgetServiceStub
+from aucert.astra.v1.model_default_service_pb2_grpc import ModelDefaultServiceStub
 from aucert.astra.v1.principal_service_pb2_grpc import PrincipalServiceStub
+from aucert.astra.v1.quota_service_pb2_grpc import QuotaServiceStub
 from aucert.astra.v1.repository_service_pb2_grpc import RepositoryServiceStub
 from aucert.astra.v1.task_run_pb2 import TASK_RUN_OUTCOME_SUCCESS, TaskRun
 from aucert.astra.v1.task_run_service_pb2_grpc import TaskRunServiceStub
@@ -57,9 +59,14 @@ class Astra:
         self.posts: Any = ThreadPostServiceStub(channels["tools"])
         self.pins: Any = TaskRunServiceStub(channels["tools"])
         self.agents: Any = AgentServiceStub(channels["worker"])
+        self.agent_changes: Any = AgentServiceStub(channels["operator"])
+        self.model_defaults: Any = ModelDefaultServiceStub(channels["operator"])
+        self.models_defaults: Any = ModelDefaultServiceStub(channels["models"])
         self.repositories: Any = RepositoryServiceStub(channels["operator"])
         self.principals: Any = PrincipalServiceStub(channels["gateway"])
         self.api: Any = TaskRunServiceStub(channels["api"])
+        self.quotas: Any = QuotaServiceStub(channels["tools"])
+        self.quota_list: Any = QuotaServiceStub(channels["operator"])
 
     async def create(self, *, thread_id: str = "", seq: int = 1, **fields: Any) -> TaskRun:
         """Record a run of a new thread, or the next of a known one."""

@@ -508,9 +508,40 @@ async def test_what_was_spent_before_there_were_caps_counts_towards_them(astra: 
     counted = await astra.sql(query)
 
     def migrate_there_and_back() -> None:
-        for go, revision in ((command.downgrade, "0004"), (command.upgrade, "0005")):
+        for go, revision in ((command.downgrade, "0004"), (command.upgrade, "head")):
             with owner_transaction(astra.urls.owner) as connection:
                 go(alembic_config(connection), revision)
 
     await asyncio.to_thread(migrate_there_and_back)
     assert counted == await astra.sql(query)
+
+
+async def test_what_was_set_aside_for_a_call_nobody_took_is_free_again(astra: Astra) -> None:
+    run = await astra.create()
+    fence = (await astra.begin(run.task_run_id)).fence
+    await astra.cap(CAP_KIND_RUN, 500)
+    reservation = await astra.reserve(run.task_run_id, fence, 500)
+    for _ in range(2):
+        await release(astra, run.task_run_id, fence, reservation)
+    paid = await astra.reserve(run.task_run_id, fence, 500)
+    await astra.commit_turn(run.task_run_id, fence, paid, cost=0)
+    with refused("RESERVATION_NOT_OPEN"):
+        await release(astra, run.task_run_id, fence, paid)
+    assert (await astra.get(run.task_run_id)).estimated_cost_usd_micros == 0
+
+
+async def test_a_stale_attempt_frees_nothing(astra: Astra) -> None:
+    run = await astra.create()
+    fence = (await astra.begin(run.task_run_id)).fence
+    reservation = await astra.reserve(run.task_run_id, fence)
+    later = (await astra.begin(run.task_run_id)).fence
+    with refused("FENCE_STALE"):
+        await release(astra, run.task_run_id, fence, reservation)
+    with refused("RESERVATION_NOT_OPEN"):  # abandoned: nobody knows what became of the call
+        await release(astra, run.task_run_id, later, reservation)
+
+
+async def release(astra: Astra, task_run_id: str, fence: int, reservation: str) -> None:
+    await astra.budgets.ReleaseSpend(
+        pb.ReleaseSpendRequest(task_run_id=task_run_id, fence=fence, spend_reservation_id=reservation)
+    )

@@ -11,6 +11,7 @@ from aucert.astra.v1 import agent_service_pb2 as agent_pb
 from aucert.astra.v1 import principal_service_pb2 as principal_pb
 from aucert.astra.v1 import repository_service_pb2 as repository_pb
 from aucert.astra.v1 import thread_post_service_pb2 as post_pb
+from aucert.astra.v1.agent_pb2 import Agent, Ceilings, Handle
 from aucert.astra.v1.repository_pb2 import START_POLICY_ANYONE, START_POLICY_STANDING_REQUIRED, Repository
 from aucert.astra.v1.task_run_service_pb2 import BeginAttemptRequest
 from aucert.astra.v1.thread_post_pb2 import (
@@ -19,7 +20,8 @@ from aucert.astra.v1.thread_post_pb2 import (
     THREAD_POST_KIND_NOTICE_FAILED,
 )
 from aucert.common.v1.scope_pb2 import SCOPE_RUNS_READ, SCOPE_TASKS_WRITE
-from services.astra.seed import ATLAS_HANDLES, DEFAULT_TENANT_ID
+from services.astra.first_agent import ATLAS_HANDLES, FRAGMENTS
+from services.astra.seed import DEFAULT_TENANT_ID
 from services.common.caller import acting_for
 from services.common.identity import token_digest
 from tests.service.astra_kit import Astra, astra_service, new_id, refused  # noqa: F401
@@ -41,8 +43,81 @@ async def test_agents_are_listed_with_handles_and_framing(astra: Astra) -> None:
     seeded = {(source, name) for source, names in ATLAS_HANDLES.items() for name in names}
     assert seeded == {(each.source, each.name) for each in atlas.handles}
     assert {("github", "atlas"), ("github", "astra-atlas")} <= seeded
-    assert 4 == len(atlas.personalities)
-    assert all(each.text and not each.operations for each in atlas.personalities)
+    framing = {each.slug: tuple(each.operations) for each in atlas.personalities}
+    assert [*FRAGMENTS.items()] == [*framing.items()]
+    assert all(each.text for each in atlas.personalities)
+
+
+SCRIBE = agent_pb.PutAgentRequest(
+    slug="scribe",
+    display_name="Scribe",
+    handles=[
+        Handle(source="slack", name="U02SCRIBE"),
+        Handle(source="google-drive", name="scribe@acme.example"),
+    ],
+    personality_slugs=["who-scribe-is", "answers-in-threads"],
+)
+
+
+async def put_scribe(astra: Astra, **changes: Any) -> Agent:
+    who = agent_pb.PutPersonalityRequest(slug="who-scribe-is", text="You are Scribe.", operations=["answer"])
+    await astra.agent_changes.PutPersonality(who)
+    request = agent_pb.PutAgentRequest(slug="scribe", **changes) if changes else SCRIBE
+    return (await astra.agent_changes.PutAgent(request)).agent
+
+
+async def test_a_second_agent_is_registered_and_changed_where_something_is_said(astra: Astra) -> None:
+    made = await put_scribe(astra)
+    assert ["who-scribe-is", "answers-in-threads"] == [each.slug for each in made.personalities]
+    assert {("slack", "u02scribe"), ("google-drive", "scribe@acme.example")} == {
+        (each.source, each.name) for each in made.handles
+    }
+    assert (40, 3) == (made.ceilings.turns_max, made.ceilings.mistakes_max)
+    assert made == await put_scribe(astra)  # said again, nothing changes
+
+    changed = await put_scribe(astra, display_name="The Scribe", ceilings=Ceilings(turns_max=7))
+    assert ("The Scribe", 7, made.ceilings.tokens_max) == (
+        changed.display_name,
+        changed.ceilings.turns_max,
+        changed.ceilings.tokens_max,
+    )
+    assert (made.agent_id, made.handles, made.personalities) == (
+        changed.agent_id,
+        changed.handles,
+        changed.personalities,
+    )
+    agents = (await astra.agents.ListAgents(agent_pb.ListAgentsRequest())).agents
+    assert ["atlas", "scribe"] == [each.slug for each in agents]
+    run = await astra.create(agent_slug="scribe")
+    assert changed == (await astra.begin(run.task_run_id)).agent
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"slug": "other", "personality_slugs": ["nobody-wrote-it"]},
+        {"slug": "other"},
+        {"slug": "scribe", "handles": [Handle(source="github", name="Astra-Atlas")]},
+        {"slug": "scribe", "handles": [Handle(source="irc", name="scribe")]},
+        {"slug": "scribe", "handles": [Handle(source="slack", name="@scribe")]},
+    ],
+)
+async def test_an_agent_that_cannot_work_or_takes_anothers_handle_is_refused(
+    astra: Astra, wrong: dict[str, Any]
+) -> None:
+    with refused("FIELD_INVALID"):
+        await astra.agent_changes.PutAgent(agent_pb.PutAgentRequest(**wrong))
+
+
+async def test_a_fragment_of_a_release_is_not_written_over(astra: Astra) -> None:
+    request = agent_pb.PutPersonalityRequest(slug="who-atlas-is", text="You are somebody else.")
+    with refused("FIELD_INVALID"):
+        await astra.agent_changes.PutPersonality(request)
+
+
+async def test_only_an_operator_changes_agents(astra: Astra) -> None:
+    with refused("SCOPE_MISSING"):
+        await astra.agents.PutAgent(SCRIBE)
 
 
 async def test_repository_is_found_by_id_slug_and_container(astra: Astra) -> None:

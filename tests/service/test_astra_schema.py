@@ -13,12 +13,15 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 import services.astra.knowledge_tables
+import services.astra.quota_tables
 import services.astra.tables
 import services.dispatcher.tables  # noqa: F401 - registers its tables
 from services.astra.main import running
 from services.astra.migrate import RolePasswords, VectorMissing, alembic_config, migrate, owner_transaction
+from services.astra.principal_admin import add_principal, list_principals, revoke_principal
 from services.astra.seed import DEFAULT_TENANT_ID, seed
-from services.common.errors import RoleTooPowerful
+from services.common.errors import Exists, FieldInvalid, NotFound, RoleTooPowerful
+from services.common.identity import token_digest
 from services.common.tables import Base
 from tests.conftest import DatabaseUrls, PostgresCluster
 from tests.service.astra_kit import settings_for
@@ -66,6 +69,55 @@ async def test_migrating_and_seeding_again_changes_no_row(
     assert before == await state()
 
 
+async def test_seeding_gives_an_older_agent_what_is_new_and_not_what_was_taken_out(
+    postgres: PostgresCluster, database_urls: DatabaseUrls
+) -> None:
+    framing = """SELECT personalities.slug FROM agent_personalities JOIN personalities
+        ON personalities.id = personality_id ORDER BY position"""
+    with owner_transaction(database_urls.owner) as connection:
+        connection.exec_driver_sql(f"SET LOCAL app.tenant_id = '{DEFAULT_TENANT_ID}'")
+        connection.exec_driver_sql("""
+            DELETE FROM agent_personalities USING personalities
+                WHERE personality_id = personalities.id AND slug IN ('closes-threads', 'reports-status');
+            DELETE FROM personalities WHERE slug = 'closes-threads';
+        """)
+    left = [each["slug"] for each in await rows(database_urls.operator, framing)]
+    await asyncio.to_thread(seed, database_urls.owner, postgres.tokens)
+    assert [*left, "closes-threads"] == [each["slug"] for each in await rows(database_urls.operator, framing)]
+
+
+async def test_a_principal_that_was_made_is_known_by_its_token_until_it_is_revoked(
+    database_urls: DatabaseUrls,
+) -> None:
+    async def by_token(token: str) -> list[dict[str, Any]]:
+        digest = token_digest(token).hex()
+        query = f"SELECT name, scopes FROM principals WHERE encode(token_sha256, 'hex') = '{digest}'"
+        return await rows(database_urls.operator, query)
+
+    owner = database_urls.owner
+    token = add_principal(owner, "reader", ["runs_read", "models_read"])
+    assert [{"name": "reader", "scopes": ["models_read", "runs_read"]}] == await by_token(token)
+    with pytest.raises(Exists):
+        add_principal(owner, "reader", ["runs_read"])
+    revoke_principal(owner, "reader")
+    assert [] == await by_token(token)
+    assert ("reader", False) in [(each.name, each.has_token) for each in list_principals(owner)]
+    with pytest.raises(NotFound):
+        revoke_principal(owner, "reader")
+    assert token != add_principal(owner, "reader", ["runs_read"])
+
+
+@pytest.mark.parametrize(
+    ("name", "scopes"),
+    [("operator", ["runs_read"]), ("agent:atlas", ["runs_read"]), ("reader", []), ("reader", ["everything"])],
+)
+def test_a_principal_of_the_installation_or_without_a_known_scope_is_not_made(
+    name: str, scopes: list[str]
+) -> None:
+    with pytest.raises(FieldInvalid):
+        add_principal("postgresql://never.asked", name, scopes)
+
+
 async def test_seeding_replaces_a_token_and_refuses_a_name_nobody_has(database_urls: DatabaseUrls) -> None:
     digest = "SELECT token_sha256 FROM principals WHERE name = 'api'"
     before = await rows(database_urls.operator, digest)
@@ -75,7 +127,7 @@ async def test_seeding_replaces_a_token_and_refuses_a_name_nobody_has(database_u
         seed(database_urls.owner, {"nobody": "token"})
 
 
-async def test_owner_without_superuser_rights_can_migrate_and_seed(
+async def test_owner_without_superuser_rights_can_migrate_seed_and_go_back(
     postgres: PostgresCluster, database_urls: DatabaseUrls
 ) -> None:
     owner, name = f"owner_of_{database_urls.name}", f"{database_urls.name}_owned"
@@ -90,6 +142,13 @@ async def test_owner_without_superuser_rights_can_migrate_and_seed(
     await asyncio.to_thread(seed, url, postgres.tokens)
     assert 1 == len(await rows(postgres.urls(name).operator, "SELECT * FROM agents"))
 
+    def back_to_where_every_principal_had_a_token() -> None:
+        with owner_transaction(url) as connection:
+            command.downgrade(alembic_config(connection), "0007")
+
+    await asyncio.to_thread(back_to_where_every_principal_had_a_token)
+    assert await rows(postgres.urls(name).operator, "SELECT * FROM principals")
+
 
 async def test_owner_who_may_not_make_pgvector_is_told_who_can(
     postgres: PostgresCluster, database_urls: DatabaseUrls
@@ -101,7 +160,7 @@ async def test_owner_who_may_not_make_pgvector_is_told_who_can(
         await asyncio.to_thread(migrate, postgres.server.dsn(owner, "owner", name), postgres.passwords)
 
 
-WITHOUT_TENANT = {"delivery_refusals"}
+WITHOUT_TENANT = {"delivery_refusals", "quota_leases", "quotas"}
 """Tables that hold nothing of anybody's."""
 
 

@@ -25,6 +25,7 @@ from aucert.common.v1.thread_pb2 import SOURCE_GITHUB, SOURCE_MANUAL, GitHubThre
 from aucert.models.v1.message_pb2 import Part
 from services.astra.budget_sweep import BudgetSweep
 from services.astra.ending_store import ANSWER_SETTLES, EndingStore
+from services.astra.first_agent import FRAGMENTS
 from services.astra.sweeper import Sweeper
 from services.astra.task_run_store import QUEUED_DAYS_MAX
 from services.common.caller import acting_for
@@ -80,9 +81,7 @@ async def test_first_attempt_starts_the_run_and_its_transcript(astra: Astra) -> 
     assert [("Why?", run.thread_event_id)] == [
         (each.message.parts[0].text, each.thread_event_id) for each in attempt.turns
     ]
-    assert ["who-atlas-is", "works-with-evidence", "answers-in-threads", "reads-data-as-data"] == [
-        each.slug for each in attempt.agent.personalities
-    ]
+    assert [*FRAGMENTS] == [each.slug for each in attempt.agent.personalities]
     assert (40, 400_000, 1800, 3) == (
         attempt.agent.ceilings.turns_max,
         attempt.agent.ceilings.tokens_max,

@@ -10,6 +10,7 @@ import pytest
 
 from aucert.astra.v1 import transcript_service_pb2 as transcript_pb
 from aucert.astra.v1.transcript_pb2 import TranscriptTurn
+from aucert.models.v1.generation_pb2 import FINISH_REASON_LENGTH, FINISH_REASON_STOP
 from aucert.models.v1.message_pb2 import (
     ROLE_ASSISTANT,
     ROLE_TOOL,
@@ -53,12 +54,13 @@ async def test_turn_is_recorded_with_its_calls_counters_and_event(astra: Astra) 
     assert 1 == await astra.commit_turn(run_id, fence, reservation, *parts)
 
     run = await astra.get(run_id)
-    assert (1, 10, 5, 3, 2, 100, SHA256) == (
+    assert (1, 10, 5, 3, 2, 0.2, 100, SHA256) == (
         run.turn_count,
         run.tokens_input,
         run.tokens_output,
         run.tokens_cache_read,
         run.tokens_cache_write,
+        run.cache_hit_rate,
         run.estimated_cost_usd_micros,
         run.prompt_sha256,
     )
@@ -292,3 +294,21 @@ async def test_a_page_of_long_turns_ends_early_and_goes_on(
         if not page.next_page_token:
             break
     assert [0, 1] == listed
+
+
+async def test_why_a_model_stopped_and_who_was_passed_over_stay_on_record(astra: Astra) -> None:
+    run = await astra.create()
+    fence = (await astra.begin(run.task_run_id)).fence
+    cut = turn(run.task_run_id, fence, await astra.reserve(run.task_run_id, fence))
+    cut.finish_reason = FINISH_REASON_LENGTH
+    cut.passed_over.add(model_alias="sonnet", reason="MODEL_UNAVAILABLE", cost_usd_micros=7)
+    await astra.transcripts.CommitTurn(cut)
+    resumed = await astra.begin(run.task_run_id)
+    assert resumed.turns[-1].finish_reason == FINISH_REASON_LENGTH
+    (event,) = (each.turn for each in await astra.events(run.task_run_id) if each.HasField("turn"))
+    assert (event.cut, list(event.passed_over)) == ("length", list(cut.passed_over))
+
+    whole = turn(run.task_run_id, resumed.fence, await astra.reserve(run.task_run_id, resumed.fence))
+    whole.finish_reason = FINISH_REASON_STOP
+    await astra.transcripts.CommitTurn(whole)
+    assert (await astra.events(run.task_run_id))[-1].turn.cut == ""

@@ -167,8 +167,50 @@ async def test_watcher_far_behind_is_told_to_read_everything() -> None:
     for number in range(PENDING_MAX):
         watch.tell(f"tenant {number}")
     changes = await watch.changes()
-    assert (PENDING_MAX, False) == (len(changes.ids), changes.everything)
+    assert (PENDING_MAX, False) == (len(changes.words), changes.everything)
     for number in range(PENDING_MAX + 1):
         watch.tell(f"tenant {number}")
     changes = await watch.changes()
-    assert (set(), True) == (changes.ids, changes.everything)
+    assert ([], True) == (changes.words, changes.everything)
+
+
+async def test_a_reader_has_the_text_while_it_is_written_and_workers_hear_of_the_reader(astra: Astra) -> None:
+    run = await astra.create()
+    fence = (await astra.begin(run.task_run_id)).fence
+    told = astra.runs.WatchStopRequests(run_pb.WatchStopRequestsRequest())
+    assert "" == (await anext(aiter(told))).task_run_id
+    request = run_pb.WatchTaskRunRequest(task_run_id=run.task_run_id, with_text=True)
+    reading = astra.api.WatchTaskRun(request)
+    await until(told, lambda each: each.read_along_task_run_id == run.task_run_id)
+
+    for word, of_fence in (("Once", fence + 1), (" stale", fence), (" upon \0\U0001f600", fence + 1)):
+        text = run_pb.StreamedText(fence=of_fence, position=1, offset=4, text=word)
+        await astra.runs.PublishText(run_pb.PublishTextRequest(task_run_id=run.task_run_id, text=text))
+    first = await until(reading, lambda each: each.HasField("text"))
+    second = await until(reading, lambda each: each.HasField("text"))
+    assert [first.text.text, second.text.text] == ["Once", " upon \0\U0001f600"]
+
+    await astra.complete(run.task_run_id, fence)
+    ended = await until(reading, lambda each: each.task_event.HasField("agent_completed"))
+    assert ended
+    reading.cancel()
+    told.cancel()
+
+
+async def test_text_reaches_only_those_who_want_it_and_only_of_their_tenant(astra: Astra) -> None:
+    run = await astra.create()
+    fence = (await astra.begin(run.task_run_id)).fence
+    plain = asyncio.create_task(events_from(astra, run.task_run_id))
+    other = await astra.add_tenant()
+    text = run_pb.StreamedText(fence=1, position=1, text="secret")
+    with acting_for(other):
+        await astra.runs.PublishText(run_pb.PublishTextRequest(task_run_id=run.task_run_id, text=text))
+    request = run_pb.WatchTaskRunRequest(task_run_id=run.task_run_id, with_text=True)
+    reading = astra.api.WatchTaskRun(request)
+    await until(reading, lambda each: each.HasField("task_event"))
+    with acting_for(other):
+        await astra.runs.PublishText(run_pb.PublishTextRequest(task_run_id=run.task_run_id, text=text))
+    await astra.complete(run.task_run_id, fence)
+    rest = [each async for each in reading]
+    assert not any(each.HasField("text") for each in rest)
+    assert [event.seq for event in await plain] == [1, 2]

@@ -197,7 +197,7 @@ async def test_ready_when_everything_behind_it_answers(http):
         answer = await response.json()
     sources = {each.pop("name"): each for each in answer.pop("sources")}
     console = {"on": False, "off_reason": "not set: CONSOLE_SESSION_KEY"}
-    ready = {"ready": True, "missing": [], "models": None, "console": console}
+    ready = {"ready": True, "missing": [], "models": None, "vault": None, "console": console}
     assert (200, ready) == (response.status, answer)
     assert [{"on": True, "off_reason": ""}] * 3 == [sources[name] for name in ("github", "slack", "plane")]
 

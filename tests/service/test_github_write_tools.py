@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from aucert.tools.v1.tool_service_pb2 import CallToolRequest
 from services.cli import sandbox
 from services.common import metadata as keys
-from services.tools.github_text import INVISIBLE
+from services.tools.quoting import INVISIBLE
 from tests.service.github_app_kit import new_key
 from tests.service.github_stage import SHOP, WEB, Stage, github_stage
 from tests.service.tools_stage import reason_of
@@ -242,7 +242,7 @@ async def test_an_attempt_that_was_replaced_sends_nothing_more(stage: Stage, beg
 
 @pytest.mark.parametrize(("seconds", "waited_for"), [(7, True), (3_000, False)])
 async def test_a_short_wait_is_the_platforms_and_a_long_one_is_told(
-    stage: Stage, seconds: int, waited_for: bool
+    stage: Stage, no_blocks: None, seconds: int, waited_for: bool
 ):
     write, run = WRITES[0], stage.add_run()
     await stage.fault(write.path, f"rate_limit:{seconds}:403")

@@ -26,6 +26,7 @@ from aucert.tools.v1.repo_service_pb2_grpc import RepoServiceStub
 from aucert.tools.v1.tool_service_pb2_grpc import ToolServiceStub
 from aucert.tools.v1.workspace_service_pb2 import PrepareWorkspaceRequest
 from aucert.tools.v1.workspace_service_pb2_grpc import WorkspaceServiceStub
+from services.common import metadata as keys
 from services.common.channels import connect
 from services.models.rehearsal import next_message
 from services.tools.catalogue import read_catalogue, shipped_image
@@ -114,7 +115,7 @@ async def stage(tmp_path: Path) -> AsyncGenerator[Stage, None]:
 async def test_the_catalogue_is_listed_with_the_same_bytes_each_time(stage: Stage):
     first = await stage.tools.ListTools(pb.ListToolsRequest())
     second = await stage.tools.ListTools(pb.ListToolsRequest())
-    assert [tool.name for tool in first.tools] == TOOLS
+    assert [tool.name for tool in first.tools] == ["embed_text", "kb_search", *TOOLS]
     assert first.SerializeToString() == second.SerializeToString()
 
 
@@ -183,6 +184,29 @@ async def test_the_typed_door_answers_a_mistake_with_a_status(stage: Stage):
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await stage.repo.ReadFile(repo.ReadFileRequest(path="nothing.md"), metadata=in_run(run))
     assert reason_of(caught.value)[:2] == (grpc.StatusCode.NOT_FOUND, "PATH_NOT_FOUND")
+
+
+async def test_outside_of_runs_the_named_repository_is_read_as_it_stands_and_the_commit_is_let_go_of(
+    stage: Stage,
+):
+    async def read(slug: str = "") -> pb.CallToolResponse:
+        request = pb.CallToolRequest(tool_name="repo_read_file", arguments_json='{"path": "README.md"}')
+        named = [(keys.REPOSITORY, slug)] if slug else []
+        return await stage.tools.CallTool(request, timeout=30, metadata=named)
+
+    stage.astra.add_repository("acme/shop", stage.repository)
+    alone, named = await read(), await read("acme/shop")
+    assert "Sells things." in alone.text
+    assert alone == named
+    stage.astra.add_repository("acme/web", stage.repository)
+    assert ("RUN_REQUIRED", "") == ((await read()).reason, (await read("acme/web")).reason)
+    assert "REPOSITORY_NOT_FOUND" == (await read("acme/other")).reason
+    workspaces = Workspaces(stage.workspace, bytes_max=1 << 30, repository_bytes_max=1 << 30)
+    assert await workspaces.pinned_runs()
+    channel = connect(stage.astra_address, "tools-token")
+    await collect_once(workspaces, TaskRunServiceStub(channel))
+    await channel.close()
+    assert set() == await workspaces.pinned_runs()
 
 
 async def test_a_call_without_a_run_or_a_repository_is_told_so_and_cannot_be_fixed(stage: Stage):

@@ -17,9 +17,11 @@ from grpc_status import rpc_status
 from aucert.astra.v1 import (
     effect_service_pb2,
     principal_service_pb2,
+    quota_service_pb2,
     repository_service_pb2,
     task_run_service_pb2,
     thread_post_service_pb2,
+    token_vault_service_pb2,
 )
 from aucert.astra.v1.effect_pb2 import Effect
 from aucert.astra.v1.effect_service_pb2_grpc import (
@@ -30,6 +32,11 @@ from aucert.astra.v1.principal_pb2 import Principal
 from aucert.astra.v1.principal_service_pb2_grpc import (
     PrincipalServiceServicer,
     add_PrincipalServiceServicer_to_server,
+)
+from aucert.astra.v1.quota_pb2 import QuotaLease
+from aucert.astra.v1.quota_service_pb2_grpc import (
+    QuotaServiceServicer,
+    add_QuotaServiceServicer_to_server,
 )
 from aucert.astra.v1.repository_pb2 import Repository
 from aucert.astra.v1.repository_service_pb2_grpc import (
@@ -45,6 +52,10 @@ from aucert.astra.v1.thread_post_pb2 import ThreadPost
 from aucert.astra.v1.thread_post_service_pb2_grpc import (
     ThreadPostServiceServicer,
     add_ThreadPostServiceServicer_to_server,
+)
+from aucert.astra.v1.token_vault_service_pb2_grpc import (
+    TokenVaultServiceServicer,
+    add_TokenVaultServiceServicer_to_server,
 )
 from aucert.common.v1.scope_pb2 import Scope
 from services.common import caller
@@ -69,9 +80,11 @@ class Everyone:
 class Astra(
     EffectServiceServicer,
     PrincipalServiceServicer,
+    QuotaServiceServicer,
     RepositoryServiceServicer,
     TaskRunServiceServicer,
     ThreadPostServiceServicer,
+    TokenVaultServiceServicer,
 ):
     """As much of the record as the tools service asks for."""
 
@@ -87,6 +100,8 @@ class Astra(
     finish_fails: int = 0
     begins_left: int | None = None
     """How often the fence of a post still holds; None: always."""
+    quota_keys: list[str] = field(default_factory=list[str])
+    blocked_keys: list[str] = field(default_factory=list[str])
 
     def add_run(self, clone_url: Path | str | None, **fields: Any) -> str:
         run = TaskRun(task_run_id=str(uuid.uuid4()), tenant_id=TENANT, **fields)
@@ -97,6 +112,10 @@ class Astra(
             )
         self.runs[run.task_run_id] = run
         return run.task_run_id
+
+    def add_repository(self, slug: str, clone_url: Path) -> None:
+        known = str(uuid.uuid5(uuid.NAMESPACE_URL, slug))
+        self.repositories[known] = Repository(repository_id=known, slug=slug, clone_url=str(clone_url))
 
     async def AuthenticatePrincipal(self, request: Any, context: Any) -> Any:
         known = {
@@ -122,14 +141,37 @@ class Astra(
 
     async def GetRepository(self, request: Any, context: Any) -> Any:
         for each in self.repositories.values():
-            if request.repository_id == each.repository_id or (
-                request.source_container in each.source_containers
+            named = request.WhichOneof("key") == "slug" and request.slug == each.slug
+            if (
+                named
+                or request.repository_id == each.repository_id
+                or (request.source_container in each.source_containers)
             ):
                 return repository_service_pb2.GetRepositoryResponse(repository=each)
         raise NotFound("No such repository.", reason="REPOSITORY_NOT_FOUND")
 
     async def ListRepositories(self, request: Any, context: Any) -> Any:
         return repository_service_pb2.ListRepositoriesResponse(repositories=self.repositories.values())
+
+    async def LeaseQuota(self, request: Any, context: Any) -> Any:
+        """All that is wanted: what limits do is tried with the real Astra."""
+        self.quota_keys.append(request.key)
+        lease = QuotaLease(quota_lease_id=str(uuid.uuid4()), units=request.wanted_units)
+        lease.timeout.FromSeconds(5)
+        return quota_service_pb2.LeaseQuotaResponse(lease=lease)
+
+    async def ReturnQuota(self, request: Any, context: Any) -> Any:
+        return quota_service_pb2.ReturnQuotaResponse()
+
+    async def BlockQuota(self, request: Any, context: Any) -> Any:
+        self.blocked_keys.append(request.key)
+        return quota_service_pb2.BlockQuotaResponse()
+
+    async def OpenToken(self, request: Any, context: Any) -> Any:
+        return token_vault_service_pb2.OpenTokenResponse(tenant_slug="default")
+
+    async def ListTokens(self, request: Any, context: Any) -> Any:
+        return token_vault_service_pb2.ListTokensResponse()
 
     async def BeginEffect(self, request: Any, context: Any) -> Any:
         if self.begins_allowed == 0:
@@ -187,9 +229,11 @@ async def serving_astra() -> AsyncGenerator[tuple[Astra, str], None]:
     adders = {
         "Effect": add_EffectServiceServicer_to_server,
         "Principal": add_PrincipalServiceServicer_to_server,
+        "Quota": add_QuotaServiceServicer_to_server,
         "Repository": add_RepositoryServiceServicer_to_server,
         "TaskRun": add_TaskRunServiceServicer_to_server,
         "ThreadPost": add_ThreadPostServiceServicer_to_server,
+        "TokenVault": add_TokenVaultServiceServicer_to_server,
     }
     registrations = [
         Registration(f"aucert.astra.v1.{name}Service", add, astra) for name, add in adders.items()

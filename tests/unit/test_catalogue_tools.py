@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from aucert.astra.v1 import repository_service_pb2
 from aucert.tools.v1 import repo_service_pb2, tool_pb2, tool_service_pb2
 from services.common.errors import FieldInvalid, ServiceError
+from services.tools import vendor_limits
 from services.tools.catalogue import NAME, CatalogueError, read_catalogue, read_comments, shipped_image
 from services.tools.failures import is_fixable
 from services.tools.json_schema import SchemaError, object_schema
@@ -42,6 +43,8 @@ KEYWORDS = {
     "maxItems": int,
     "uniqueItems": bool,
 }
+MEMBERS_READ = {"drive_search_files", "kb_search"}
+"""What shows more than the place a stranger asked in."""
 TYPES = {"object", "array", "string", "boolean", "integer", "number"}
 
 
@@ -58,6 +61,17 @@ def parameters(name: str) -> dict[str, Any]:
 
 def test_the_tools_are_there_in_the_order_of_their_names():
     assert list(CATALOGUE) == [
+        "docs_create_document",
+        "docs_get_document",
+        "docs_insert_text",
+        "docs_replace_text",
+        "drive_create_comment",
+        "drive_get_comment",
+        "drive_list_comments",
+        "drive_reply_to_comment",
+        "drive_resolve_comment",
+        "drive_search_files",
+        "embed_text",
         "github_comment_on_issue",
         "github_create_issue",
         "github_get_file",
@@ -71,6 +85,14 @@ def test_the_tools_are_there_in_the_order_of_their_names():
         "github_search_code",
         "github_search_issues",
         "github_update_issue",
+        "kb_search",
+        "plane_add_comment",
+        "plane_create_issue",
+        "plane_get_issue",
+        "plane_list_comments",
+        "plane_list_projects",
+        "plane_search_issues",
+        "plane_update_issue",
         "repo_find_files",
         "repo_git_log",
         "repo_git_show",
@@ -82,6 +104,14 @@ def test_the_tools_are_there_in_the_order_of_their_names():
         "repo_read_file",
         "repo_read_spec",
         "repo_search_text",
+        "slack_add_reaction",
+        "slack_get_thread",
+        "slack_get_user",
+        "slack_list_channel_history",
+        "slack_list_channels",
+        "slack_post_message",
+        "slack_reply_in_thread",
+        "web_search",
     ]
 
 
@@ -100,7 +130,8 @@ def test_each_tool_has_a_legal_name_a_description_and_a_promise(name: str):
     assert len(entry.description) > 40
     reads = entry.options.effect == tool_pb2.TOOL_EFFECT_READ
     assert reads == (entry.timeout.total_seconds() == 30)
-    assert (entry.options.trust == tool_pb2.TOOL_TRUST_ANY) == reads == (not entry.writes)
+    assert (entry.options.trust == tool_pb2.TOOL_TRUST_ANY) == (reads and name not in MEMBERS_READ)
+    assert reads == (not entry.writes)
     assert entry.options.approval == tool_pb2.TOOL_APPROVAL_NONE
 
 
@@ -185,7 +216,7 @@ def test_what_models_cannot_fill_is_refused(message: type[Message], complaint: s
 
 def test_an_image_without_comments_is_refused_by_the_name_of_a_tool():
     assert read_comments(IMAGE)
-    with pytest.raises(CatalogueError, match=r"github_get_repository .* has no comment"):
+    with pytest.raises(CatalogueError, match=r"\w+ .* has no comment"):
         read_catalogue(b"")
 
 
@@ -255,3 +286,33 @@ def test_any_json_is_parsed_or_refused_in_words(value: object):
         assert isinstance(request, repo_service_pb2.ListFilesRequest)
     event("refused" if refusal else "parsed")
     assert isinstance(value, dict) or refusal
+
+
+@pytest.mark.parametrize(
+    ("tool", "figures"),
+    [
+        (
+            "github_get_issue",
+            (
+                vendor_limits.GITHUB_POINTS_A_MINUTE,
+                vendor_limits.GITHUB_POINTS_OF_A_WRITE,
+                vendor_limits.GITHUB_CONTENT_A_MINUTE,
+                vendor_limits.GITHUB_CONTENT_AN_HOUR,
+            ),
+        ),
+        ("slack_get_user", (vendor_limits.SLACK_TIER_3, vendor_limits.SLACK_TIER_4)),
+        ("plane_get_issue", (vendor_limits.PLANE_CALLS_A_MINUTE,)),
+        ("docs_get_document", (vendor_limits.DOCS_READS_A_MINUTE, vendor_limits.DOCS_WRITES_A_MINUTE)),
+    ],
+)
+def test_a_tool_tells_the_limits_that_are_kept(tool, figures):
+    assert list(figures) == [int(each) for each in re.findall(r"\d+", CATALOGUE[tool].rate_limit)]
+
+
+def test_what_a_repeated_call_does_follows_from_its_effect():
+    told = {each.to_proto().effect: each.to_proto().retry for each in CATALOGUE.values()}
+    assert {
+        tool_pb2.TOOL_EFFECT_READ: tool_pb2.TOOL_RETRY_AGAIN,
+        tool_pb2.TOOL_EFFECT_IDEMPOTENT_WRITE: tool_pb2.TOOL_RETRY_ONCE,
+        tool_pb2.TOOL_EFFECT_WRITE: tool_pb2.TOOL_RETRY_ONCE,
+    } == told

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from services.tools.github_text import INVISIBLE, harmless
+from services.tools.github_text import harmless
+from services.tools.quoting import INVISIBLE
 from tests.pace import quickest
 
 QUIET = f"@{INVISIBLE}ada"

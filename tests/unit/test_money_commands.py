@@ -33,12 +33,13 @@ def test_runs_are_compared_a_line_each_with_time_tokens_and_cost() -> None:
         tokens_input=900,
         tokens_cache_write=100,
         tokens_cache_read=5_000,
+        cache_hit_rate=5 / 6,
         tokens_output=700,
         estimated_cost_usd_micros=25_125,
     )
     kimi = TaskRun(task_run_id="r2", model_alias="kimi", model_label="K26", outcome=TASK_RUN_OUTCOME_FAILURE)
     assert [
-        "model       outcome  time    turns  in    cached  out  cost     run",
-        "opus [O47]  success  12.3 s  3      1000  5000    700  $0.0251  r1",
-        "kimi [K26]  failure  0.0 s   0      0     0       0    $0.0000  r2",
+        "model       outcome  time    turns  in    cached      out  cost     run",
+        "opus [O47]  success  12.3 s  3      1000  5000 (83%)  700  $0.0251  r1",
+        "kimi [K26]  failure  0.0 s   0      0     0           0    $0.0000  r2",
     ] == side_by_side([opus, kimi]).splitlines()

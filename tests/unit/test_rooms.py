@@ -71,3 +71,21 @@ def test_common_knows_no_service():
         if name.startswith("services.") and not name.startswith("services.common")
     ]
     assert [] == wrong
+
+
+def test_the_mcp_sdk_is_loaded_where_it_is_used_because_that_takes_a_second():
+    at_once = [
+        str(path.relative_to(ROOT))
+        for folder in ("gateway", "services")
+        for path in (ROOT / folder).rglob("*.py")
+        for node in ast.parse(path.read_text()).body
+        for name in _imported(node)
+        if name.split(".")[0] in {"mcp", "mcp_types"} or name == "gateway.mcp.catalogue_server"
+    ]
+    assert {"gateway/mcp/catalogue_server.py"} == set(at_once)
+
+
+def _imported(node: ast.stmt) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    return [node.module] if isinstance(node, ast.ImportFrom) and node.module else []

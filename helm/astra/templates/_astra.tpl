@@ -5,4 +5,7 @@ ASTRA_SWEEP_INTERVAL_SECONDS: {{ .Values.astra.sweepIntervalSeconds | quote }}
 {{- define "astra.astra.secretKeys" -}}
 DATABASE_URL
 RELAY_DATABASE_URL
+{{- if .Values.astra.vault.enabled }}
+VAULT_KEY
+{{- end }}
 {{- end -}}

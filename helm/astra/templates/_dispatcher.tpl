@@ -1,6 +1,8 @@
 {{- define "astra.dispatcher.settings" -}}
 RELAY_LEASE_SECONDS: {{ .Values.dispatcher.relayLeaseSeconds | quote }}
 CATCH_UP_INTERVAL_SECONDS: {{ .Values.dispatcher.catchUpIntervalSeconds | quote }}
+DELIVERY_RETENTION_DAYS: {{ .Values.dispatcher.deliveryRetentionDays | quote }}
+DEAD_DELIVERY_RETENTION_DAYS: {{ .Values.dispatcher.deadDeliveryRetentionDays | quote }}
 SWEEP_INTERVAL_SECONDS: {{ .Values.dispatcher.sweepIntervalSeconds | quote }}
 {{- with .Values.publicBaseUrl }}
 PUBLIC_BASE_URL: {{ . | quote }}

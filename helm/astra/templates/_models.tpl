@@ -3,6 +3,7 @@
 {{- if .defaultModel }}
 DEFAULT_MODEL: {{ .defaultModel | quote }}
 {{- end }}
+EMBEDDING_MODEL: {{ .embeddingModel | quote }}
 {{- if .catalogue }}
 MODELS_CATALOGUE: "/etc/astra/catalogue.toml"
 {{- end }}
@@ -11,6 +12,7 @@ MODELS_CATALOGUE: "/etc/astra/catalogue.toml"
 {{- if .openai.baseUrl }}
 OPENAI_BASE_URL: {{ .openai.baseUrl | quote }}
 OPENAI_MODEL: {{ .openai.model | quote }}
+OPENAI_EMBEDDING_MODEL: {{ .openai.embeddingModel | quote }}
 {{- end }}
 {{- if .foundry.endpoint }}
 FOUNDRY_ENDPOINT: {{ .foundry.endpoint | quote }}

@@ -1,8 +1,12 @@
 {{/* int64: helm reads whole numbers as floats, and prints large ones with an exponent. */}}
 {{- define "astra.tools.settings" -}}
+VENDORS_SHARED_WITH: {{ join "," .Values.tools.vendorsSharedWith | quote }}
 WORKSPACE_DIR: "/workspace"
 WORKSPACE_BYTES_MAX: {{ .Values.tools.workspace.bytesMax | int64 | quote }}
 REPOSITORY_BYTES_MAX: {{ .Values.tools.workspace.repositoryBytesMax | int64 | quote }}
+{{- if .Values.tools.mcpServers }}
+MCP_SERVERS: "/etc/astra/mcp-servers.toml"
+{{- end }}
 {{- with .Values.github }}
 {{- if .appId }}
 GITHUB_APP_ID: {{ .appId | quote }}
@@ -21,6 +25,7 @@ SLACK_SETTLE_SECONDS: {{ .settleSeconds | quote }}
 {{- if .clientId }}
 GOOGLE_CLIENT_ID: {{ .clientId | quote }}
 GOOGLE_API_URL: {{ .apiUrl | quote }}
+GOOGLE_DOCS_API_URL: {{ .docsApiUrl | quote }}
 GOOGLE_TOKEN_URL: {{ .tokenUrl | quote }}
 GOOGLE_CERTS_URL: {{ .certsUrl | quote }}
 GOOGLE_SETTLE_SECONDS: {{ .settleSeconds | quote }}
@@ -32,11 +37,20 @@ PLANE_WORKSPACE: {{ .workspace | quote }}
 PLANE_API_URL: {{ .apiUrl | quote }}
 PLANE_APP_URL: {{ .appUrl | quote }}
 PLANE_SETTLE_SECONDS: {{ .settleSeconds | quote }}
+PLANE_CALLS_PER_MINUTE: {{ .callsPerMinute | quote }}
+{{- end }}
+{{- end }}
+{{- with .Values.webSearch }}
+{{- if .enabled }}
+BRAVE_API_URL: {{ .apiUrl | quote }}
 {{- end }}
 {{- end }}
 {{- end -}}
 
 {{- define "astra.tools.secretKeys" -}}
+{{- if .Values.tools.mcpServerKeysInSecret }}
+MCP_SERVER_KEYS
+{{- end }}
 {{- if .Values.github.appId }}
 GITHUB_APP_PRIVATE_KEY
 {{- end }}
@@ -49,5 +63,8 @@ PLANE_API_KEY
 {{- if .Values.google.clientId }}
 GOOGLE_CLIENT_SECRET
 GOOGLE_REFRESH_TOKEN
+{{- end }}
+{{- if .Values.webSearch.enabled }}
+BRAVE_API_KEY
 {{- end }}
 {{- end -}}

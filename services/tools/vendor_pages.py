@@ -1,7 +1,7 @@
-"""One result out of a list that GitHub hands out in pages of its own, cut where the text is full.
+"""One result out of a list that a vendor hands out in pages of its own, cut where the text is full.
 
-A continuation says which of GitHub's pages and which line of it come next, and holds for the same arguments
-only. Nothing is kept between calls.
+A continuation says which of the vendor's pages and which line of it come next, and holds for the same
+arguments only. Nothing is kept between calls.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 from services.tools.repo_pages import Page, Place, cut_note
 
 PAGE_SIZE = 30
-"""Items asked of GitHub at once."""
+"""Items asked of a vendor at once."""
 PAGES_A_CALL_MAX = 3
 LINES_MAX = 1_000
 """Lines of one result; its bytes are bounded by `Page`."""
@@ -31,7 +31,7 @@ class Entry(Generic[ItemT]):
 
 @dataclass(frozen=True, slots=True)
 class Part(Generic[ItemT]):
-    """One of GitHub's pages. `last`: none follows."""
+    """One of the vendor's pages. `last`: none follows."""
 
     entries: Sequence[Entry[ItemT]]
     last: bool
@@ -55,7 +55,7 @@ class Shown(Generic[ItemT]):
 async def show(
     place: Place, continuation: str, fetch: Callable[[int], Awaitable[Part[ItemT]]]
 ) -> Shown[ItemT]:
-    """Show as much as fits, from where the continuation stands. `fetch` gets GitHub's pages, from 1.
+    """Show as much as fits, from where the continuation stands. `fetch` gets the vendor's pages, from 1.
 
     Raises ContinuationInvalid, and what `fetch` raises.
     """
