@@ -88,6 +88,7 @@ def _check(request: PutAgentRequest, others: Sequence[AgentMessage], *, is_new: 
 def _values(request: PutAgentRequest, known: AgentMessage | None) -> dict[str, object]:
     """The columns of the agent as it shall be: what was asked for, else what is there, else the default."""
     asked, now = request.ceilings, known.ceilings if known else None
+    chosen = request.tools or (known.tools if known else ())
     seconds = asked.run_timeout.ToTimedelta() or (now and now.run_timeout.ToTimedelta())
     return {
         "display_name": request.display_name or (known.display_name if known else request.slug),
@@ -95,6 +96,7 @@ def _values(request: PutAgentRequest, known: AgentMessage | None) -> dict[str, o
         "turns_max": asked.turns_max or (now.turns_max if now else TURNS_MAX),
         "tokens_max": asked.tokens_max or (now.tokens_max if now else TOKENS_MAX),
         "run_timeout_seconds": int(seconds.total_seconds()) if seconds else RUN_TIMEOUT_SECONDS,
+        "tools": [f"{each.operation}:{each.name}" for each in chosen],
         "mistakes_max": asked.mistakes_max or (now.mistakes_max if now else MISTAKES_MAX),
     }
 

@@ -198,6 +198,10 @@ def agent(row: Stored, personalities: Iterable[Stored]) -> agent_pb2.Agent:
             for source, names in row.handles.items()
             for name in names
         ],
+        tools=[
+            agent_pb2.ToolChoice(operation=operation, name=name)
+            for operation, _, name in (each.partition(":") for each in row.tools)
+        ],
     )
     found.ceilings.run_timeout.FromSeconds(row.run_timeout_seconds)
     return found

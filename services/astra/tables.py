@@ -46,7 +46,10 @@ class Principal(Base):
 
 
 class Agent(Base):
-    """Who works, and how far it may go. `handles`: {"github": ["atlas"]}."""
+    """Who works, and how far it may go.
+
+    `handles`: {"github": ["atlas"]}. `tools`: operation and name, as in "spec_generate:docs_*"; none: all.
+    """
 
     __tablename__ = "agents"
     __table_args__ = (
@@ -66,6 +69,7 @@ class Agent(Base):
     tokens_max: Mapped[Big]
     run_timeout_seconds: Mapped[int]
     mistakes_max: Mapped[int]
+    tools: Mapped[Words] = mapped_column(server_default=text("'{}'"))
 
 
 class Personality(Base):

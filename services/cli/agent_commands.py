@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from aucert.astra.v1 import agent_service_pb2 as pb
-from aucert.astra.v1.agent_pb2 import Agent, Ceilings, Handle
+from aucert.astra.v1.agent_pb2 import Agent, Ceilings, Handle, ToolChoice
 from services.cli.client import Clients, operator_clients
 from services.cli.configuration import environment
 from services.cli.reporting import say
@@ -31,6 +31,10 @@ HandleOption = Annotated[
 NameOption = Annotated[str, typer.Option(help="Name for people.")]
 FragmentOption = Annotated[
     list[str] | None, typer.Option("--fragment", help="Slug of a fragment, in order; may be repeated.")
+]
+ToolOption = Annotated[
+    list[str] | None,
+    typer.Option("--tool", help='As in "repo_*" or "spec_generate:docs_*"; "*" is all; may be repeated.'),
 ]
 
 
@@ -61,6 +65,7 @@ async def add(
     handle: HandleOption = None,
     name: NameOption = "",
     fragment: FragmentOption = None,
+    tool: ToolOption = None,
     state: StateOption = DEFAULT_STATE_DIR,
     as_json: JsonOption = False,
 ) -> None:
@@ -73,7 +78,11 @@ async def add(
         others = fragment or [each.slug for each in _named(agents, LIKE).personalities]
         framing = [own, *(each for each in others if each not in (own, f"who-{LIKE}-is"))]
         request = pb.PutAgentRequest(
-            slug=slug, display_name=name, handles=handles(handle), personality_slugs=framing
+            slug=slug,
+            display_name=name,
+            handles=handles(handle),
+            personality_slugs=framing,
+            tools=choices(tool),
         )
         await clients.agents.PutPersonality(pb.PutPersonalityRequest(slug=own, text=text))
         agent = (await clients.agents.PutAgent(request)).agent
@@ -86,13 +95,14 @@ async def change(
     handle: HandleOption = None,
     name: NameOption = "",
     fragment: FragmentOption = None,
+    tool: ToolOption = None,
     turns_max: Annotated[int, typer.Option(help="Model turns a run.")] = 0,
     tokens_max: Annotated[int, typer.Option(help="Tokens a run.")] = 0,
     minutes_max: Annotated[int, typer.Option(help="Minutes a run.")] = 0,
     state: StateOption = DEFAULT_STATE_DIR,
     as_json: JsonOption = False,
 ) -> None:
-    """Change an agent; what is not named stays, handles and fragments are replaced as a whole."""
+    """Change an agent; what is not named stays, handles, fragments and tools are replaced as a whole."""
     ceilings = Ceilings(turns_max=turns_max, tokens_max=tokens_max)
     ceilings.run_timeout.FromSeconds(minutes_max * 60)
     request = pb.PutAgentRequest(
@@ -101,6 +111,7 @@ async def change(
         handles=handles(handle),
         personality_slugs=fragment or (),
         ceilings=ceilings,
+        tools=choices(tool),
     )
     async with operator_clients(state, environment()) as clients:
         await _agent(clients, slug)  # a slip of the pen makes no agent
@@ -136,12 +147,20 @@ def spelled(known: Sequence[Handle]) -> list[str]:
     return sorted(f"{each.source}:{each.name}" for each in known)
 
 
+def choices(told: Sequence[str] | None) -> list[ToolChoice]:
+    """Tools as they are typed, perhaps behind an operation."""
+    parts = [each.rpartition(":") for each in told or ()]
+    return [ToolChoice(operation=operation, name=name) for operation, _, name in parts]
+
+
 def agent_text(agent: Agent) -> str:
     """An agent for people: a few lines, then its framing."""
     most = agent.ceilings
+    chosen = (f"{each.operation}:{each.name}".removeprefix(":") for each in agent.tools)
     lines = [
         f"{agent.slug}  {agent.display_name}",
         f"handles: {' '.join(spelled(agent.handles)) or 'none'}",
+        f"tools: {' '.join(chosen) or 'all'}",
         f"a run: at most {most.turns_max} turns, {most.tokens_max} tokens, "
         f"{most.run_timeout.seconds // 60} minutes",
     ]

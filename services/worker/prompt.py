@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 from aucert.astra.v1.agent_pb2 import Agent, Personality
 from aucert.astra.v1.transcript_pb2 import TranscriptTurn
@@ -38,19 +39,24 @@ def assemble(agent: Agent, *, operation: str, model_label: str) -> Prompt:
     return Prompt(text=text, sha256=hashlib.sha256(text.encode()).hexdigest())
 
 
-def offered(tools: Iterable[Tool], *, agent: str, has_repository: bool, trusted: bool) -> list[Tool]:
+def offered(
+    tools: Iterable[Tool], *, agent: Agent, operation: str, has_repository: bool, trusted: bool
+) -> list[Tool]:
     """The tools this run may call, in the catalogue's order.
 
-    A tool that declares no effect or waits for a person's approval is left out, one that is for other agents,
-    the repository's own where there is none, and what is for trusted requesters where one is not. What is
-    offered stays the same for a whole attempt; whether a call may run, the tools service looks up each time.
+    A tool that declares no effect or waits for a person's approval is left out, one that is for other agents
+    or that was not chosen for this agent and operation, the repository's own where there is none, and what is
+    for trusted requesters where one is not. What is offered stays the same for a whole attempt; whether a
+    call may run, the tools service looks up each time.
     """
+    chosen = [each.name for each in agent.tools if each.operation in ("", operation)]
     return [
         tool
         for tool in tools
-        if tool.effect != TOOL_EFFECT_UNSPECIFIED
+        if (not agent.tools or any(fnmatchcase(tool.name, each) for each in chosen))
+        and tool.effect != TOOL_EFFECT_UNSPECIFIED
         and tool.approval == TOOL_APPROVAL_NONE
-        and (not tool.agents or agent in tool.agents)
+        and (not tool.agents or agent.slug in tool.agents)
         and (has_repository or not tool.method.startswith(REPOSITORY_TOOLS))
         and (trusted or tool.trust == TOOL_TRUST_ANY)
     ]

@@ -104,7 +104,8 @@ class Attempt:
         model = await catalogue.model(run.model_alias)
         tools = offered(
             await catalogue.tools(),
-            agent=begun.agent.slug,
+            agent=begun.agent,
+            operation=run.operation,
             has_repository=begun.HasField("repository"),
             trusted=run.requester_trusted,
         )

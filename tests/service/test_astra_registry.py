@@ -11,7 +11,7 @@ from aucert.astra.v1 import agent_service_pb2 as agent_pb
 from aucert.astra.v1 import principal_service_pb2 as principal_pb
 from aucert.astra.v1 import repository_service_pb2 as repository_pb
 from aucert.astra.v1 import thread_post_service_pb2 as post_pb
-from aucert.astra.v1.agent_pb2 import Agent, Ceilings, Handle
+from aucert.astra.v1.agent_pb2 import Agent, Ceilings, Handle, ToolChoice
 from aucert.astra.v1.repository_pb2 import START_POLICY_ANYONE, START_POLICY_STANDING_REQUIRED, Repository
 from aucert.astra.v1.task_run_service_pb2 import BeginAttemptRequest
 from aucert.astra.v1.thread_post_pb2 import (
@@ -75,7 +75,10 @@ async def test_a_second_agent_is_registered_and_changed_where_something_is_said(
     assert (40, 3) == (made.ceilings.turns_max, made.ceilings.mistakes_max)
     assert made == await put_scribe(astra)  # said again, nothing changes
 
+    tools = [ToolChoice(name="repo_*"), ToolChoice(operation="spec_generate", name="docs_create_document")]
+    assert tools == (await put_scribe(astra, tools=tools)).tools
     changed = await put_scribe(astra, display_name="The Scribe", ceilings=Ceilings(turns_max=7))
+    assert tools == changed.tools
     assert ("The Scribe", 7, made.ceilings.tokens_max) == (
         changed.display_name,
         changed.ceilings.turns_max,
@@ -100,6 +103,7 @@ async def test_a_second_agent_is_registered_and_changed_where_something_is_said(
         {"slug": "scribe", "handles": [Handle(source="github", name="Astra-Atlas")]},
         {"slug": "scribe", "handles": [Handle(source="irc", name="scribe")]},
         {"slug": "scribe", "handles": [Handle(source="slack", name="@scribe")]},
+        {"slug": "scribe", "tools": [ToolChoice(name="repo_*_file")]},
     ],
 )
 async def test_an_agent_that_cannot_work_or_takes_anothers_handle_is_refused(

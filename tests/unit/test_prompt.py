@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from aucert.astra.v1.agent_pb2 import Agent, Personality
+from aucert.astra.v1.agent_pb2 import Agent, Personality, ToolChoice
 from aucert.astra.v1.transcript_pb2 import TranscriptTurn
 from aucert.models.v1.message_pb2 import ROLE_ASSISTANT, ROLE_USER, Message, Part
 from aucert.models.v1.model_pb2 import Model, Pricing
@@ -80,9 +80,23 @@ def test_the_hash_is_of_the_text_the_model_reads() -> None:
     assert prompt == assemble(AGENT, operation="answer", model_label="R0")
 
 
+def names(
+    tools: list[Tool],
+    *choices: ToolChoice,
+    agent: str = "atlas",
+    operation: str = "answer",
+    has_repository: bool = True,
+    trusted: bool = True,
+) -> list[str]:
+    """What a run is offered."""
+    who = Agent(slug=agent, tools=choices)
+    found = offered(tools, agent=who, operation=operation, has_repository=has_repository, trusted=trusted)
+    return [each.name for each in found]
+
+
 def test_repository_tools_are_offered_only_with_a_repository() -> None:
-    assert [READ, SEARCH] == offered([READ, SEARCH], agent="atlas", has_repository=True, trusted=True)
-    assert [SEARCH] == offered([READ, SEARCH], agent="atlas", has_repository=False, trusted=True)
+    assert [READ.name, SEARCH.name] == names([READ, SEARCH])
+    assert [SEARCH.name] == names([READ, SEARCH], has_repository=False)
 
 
 def test_a_run_of_strangers_is_offered_only_what_is_for_any_run() -> None:
@@ -94,10 +108,8 @@ def test_a_run_of_strangers_is_offered_only_what_is_for_any_run() -> None:
     )
     unsaid = Tool(name="odd", effect=TOOL_EFFECT_READ, approval=TOOL_APPROVAL_NONE)
 
-    assert [write, READ, unsaid] == offered(
-        [write, READ, unsaid], agent="atlas", has_repository=True, trusted=True
-    )
-    assert [READ] == offered([write, READ, unsaid], agent="atlas", has_repository=True, trusted=False)
+    assert [write.name, READ.name, unsaid.name] == names([write, READ, unsaid])
+    assert [READ.name] == names([write, READ, unsaid], trusted=False)
 
 
 def test_a_tool_of_some_agents_is_offered_to_their_runs_only() -> None:
@@ -107,8 +119,8 @@ def test_a_tool_of_some_agents_is_offered_to_their_runs_only() -> None:
         approval=TOOL_APPROVAL_NONE,
         agents=["atlas", "scribe"],
     )
-    assert [theirs] == offered([theirs], agent="scribe", has_repository=True, trusted=True)
-    assert [] == offered([theirs], agent="reviewer", has_repository=True, trusted=True)
+    assert [theirs.name] == names([theirs], agent="scribe")
+    assert [] == names([theirs], agent="reviewer")
 
 
 @pytest.mark.parametrize(
@@ -120,7 +132,7 @@ def test_a_tool_of_some_agents_is_offered_to_their_runs_only() -> None:
     ],
 )
 def test_a_tool_without_effect_or_that_needs_approval_is_not_offered(tool: Tool) -> None:
-    assert offered([tool], agent="atlas", has_repository=True, trusted=True) == []
+    assert names([tool]) == []
 
 
 def test_a_model_reads_of_a_tool_what_it_is_called_does_and_takes() -> None:
@@ -151,3 +163,11 @@ def test_the_worst_case_is_rounded_up() -> None:
     model = Model(context_tokens_max=10, pricing=Pricing(input_usd_micros=1))
 
     assert worst_case_usd_micros(model, framing_bytes=1, messages=[]) == 1
+
+
+def test_an_agents_runs_are_offered_what_was_chosen_for_it_and_the_operation() -> None:
+    chosen = (ToolChoice(name="repo_*"), ToolChoice(operation="spec_generate", name=SEARCH.name))
+    assert [READ.name] == names([READ, SEARCH], *chosen)
+    assert [READ.name, SEARCH.name] == names([READ, SEARCH], *chosen, operation="spec_generate")
+    assert [READ.name, SEARCH.name] == names([READ, SEARCH], ToolChoice(name="*"))
+    assert [] == names([READ], ToolChoice(operation="spec_generate", name="repo_*"))

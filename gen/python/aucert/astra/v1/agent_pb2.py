@@ -26,13 +26,17 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x61ucert/astra/v1/agent.proto\x12\x0f\x61ucert.astra.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\"\x87\x02\n\x05\x41gent\x12\x19\n\x08\x61gent_id\x18\x01 \x01(\tR\x07\x61gentId\x12\x12\n\x04slug\x18\x02 \x01(\tR\x04slug\x12!\n\x0c\x64isplay_name\x18\x03 \x01(\tR\x0b\x64isplayName\x12\x42\n\rpersonalities\x18\x04 \x03(\x0b\x32\x1c.aucert.astra.v1.PersonalityR\rpersonalities\x12\x35\n\x08\x63\x65ilings\x18\x05 \x01(\x0b\x32\x19.aucert.astra.v1.CeilingsR\x08\x63\x65ilings\x12\x31\n\x07handles\x18\x06 \x03(\x0b\x32\x17.aucert.astra.v1.HandleR\x07handles\"U\n\x0bPersonality\x12\x12\n\x04slug\x18\x01 \x01(\tR\x04slug\x12\x12\n\x04text\x18\x02 \x01(\tR\x04text\x12\x1e\n\noperations\x18\x03 \x03(\tR\noperations\"\x87\x01\n\x06Handle\x12\x42\n\x06source\x18\x01 \x01(\tB*\xbaH\'r%2#^(github|slack|google-drive|plane)$R\x06source\x12\x39\n\x04name\x18\x02 \x01(\tB%\xbaH\"r 2\x1e^[^\\s/@\\x00][^\\s/\\x00]{0,127}$R\x04name\"\xda\x01\n\x08\x43\x65ilings\x12\'\n\tturns_max\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00R\x08turnsMax\x12+\n\ntokens_max\x18\x02 \x01(\x03\x42\x0c\xbaH\t\"\x07\x18\x80\xc2\xd7/(\x00R\ttokensMax\x12J\n\x0brun_timeout\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0e\xbaH\x0b\xaa\x01\x08\"\x04\x08\x80\xf5$2\x00R\nrunTimeout\x12,\n\x0cmistakes_max\x18\x04 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x00R\x0bmistakesMaxb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x61ucert/astra/v1/agent.proto\x12\x0f\x61ucert.astra.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\"\xba\x02\n\x05\x41gent\x12\x19\n\x08\x61gent_id\x18\x01 \x01(\tR\x07\x61gentId\x12\x12\n\x04slug\x18\x02 \x01(\tR\x04slug\x12!\n\x0c\x64isplay_name\x18\x03 \x01(\tR\x0b\x64isplayName\x12\x42\n\rpersonalities\x18\x04 \x03(\x0b\x32\x1c.aucert.astra.v1.PersonalityR\rpersonalities\x12\x35\n\x08\x63\x65ilings\x18\x05 \x01(\x0b\x32\x19.aucert.astra.v1.CeilingsR\x08\x63\x65ilings\x12\x31\n\x07handles\x18\x06 \x03(\x0b\x32\x17.aucert.astra.v1.HandleR\x07handles\x12\x31\n\x05tools\x18\x07 \x03(\x0b\x32\x1b.aucert.astra.v1.ToolChoiceR\x05tools\"\x81\x01\n\nToolChoice\x12>\n\toperation\x18\x01 \x01(\tB \xbaH\x1dr\x1b\x32\x19^([a-z][a-z0-9_]{0,63})?$R\toperation\x12\x33\n\x04name\x18\x02 \x01(\tB\x1f\xbaH\x1cr\x1a\x32\x18^[a-zA-Z0-9_-]{0,64}\\*?$R\x04name\"U\n\x0bPersonality\x12\x12\n\x04slug\x18\x01 \x01(\tR\x04slug\x12\x12\n\x04text\x18\x02 \x01(\tR\x04text\x12\x1e\n\noperations\x18\x03 \x03(\tR\noperations\"\x87\x01\n\x06Handle\x12\x42\n\x06source\x18\x01 \x01(\tB*\xbaH\'r%2#^(github|slack|google-drive|plane)$R\x06source\x12\x39\n\x04name\x18\x02 \x01(\tB%\xbaH\"r 2\x1e^[^\\s/@\\x00][^\\s/\\x00]{0,127}$R\x04name\"\xda\x01\n\x08\x43\x65ilings\x12\'\n\tturns_max\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00R\x08turnsMax\x12+\n\ntokens_max\x18\x02 \x01(\x03\x42\x0c\xbaH\t\"\x07\x18\x80\xc2\xd7/(\x00R\ttokensMax\x12J\n\x0brun_timeout\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0e\xbaH\x0b\xaa\x01\x08\"\x04\x08\x80\xf5$2\x00R\nrunTimeout\x12,\n\x0cmistakes_max\x18\x04 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x00R\x0bmistakesMaxb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'aucert.astra.v1.agent_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_TOOLCHOICE'].fields_by_name['operation']._loaded_options = None
+  _globals['_TOOLCHOICE'].fields_by_name['operation']._serialized_options = b'\272H\035r\0332\031^([a-z][a-z0-9_]{0,63})?$'
+  _globals['_TOOLCHOICE'].fields_by_name['name']._loaded_options = None
+  _globals['_TOOLCHOICE'].fields_by_name['name']._serialized_options = b'\272H\034r\0322\030^[a-zA-Z0-9_-]{0,64}\\*?$'
   _globals['_HANDLE'].fields_by_name['source']._loaded_options = None
   _globals['_HANDLE'].fields_by_name['source']._serialized_options = b'\272H\'r%2#^(github|slack|google-drive|plane)$'
   _globals['_HANDLE'].fields_by_name['name']._loaded_options = None
@@ -46,11 +50,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CEILINGS'].fields_by_name['mistakes_max']._loaded_options = None
   _globals['_CEILINGS'].fields_by_name['mistakes_max']._serialized_options = b'\272H\006\032\004\030d(\000'
   _globals['_AGENT']._serialized_start=110
-  _globals['_AGENT']._serialized_end=373
-  _globals['_PERSONALITY']._serialized_start=375
-  _globals['_PERSONALITY']._serialized_end=460
-  _globals['_HANDLE']._serialized_start=463
-  _globals['_HANDLE']._serialized_end=598
-  _globals['_CEILINGS']._serialized_start=601
-  _globals['_CEILINGS']._serialized_end=819
+  _globals['_AGENT']._serialized_end=424
+  _globals['_TOOLCHOICE']._serialized_start=427
+  _globals['_TOOLCHOICE']._serialized_end=556
+  _globals['_PERSONALITY']._serialized_start=558
+  _globals['_PERSONALITY']._serialized_end=643
+  _globals['_HANDLE']._serialized_start=646
+  _globals['_HANDLE']._serialized_end=781
+  _globals['_CEILINGS']._serialized_start=784
+  _globals['_CEILINGS']._serialized_end=1002
 # @@protoc_insertion_point(module_scope)

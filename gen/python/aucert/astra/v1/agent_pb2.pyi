@@ -31,6 +31,7 @@ class Agent(_message.Message):
     PERSONALITIES_FIELD_NUMBER: _builtins.int
     CEILINGS_FIELD_NUMBER: _builtins.int
     HANDLES_FIELD_NUMBER: _builtins.int
+    TOOLS_FIELD_NUMBER: _builtins.int
     agent_id: _builtins.str
     """The agent."""
     slug: _builtins.str
@@ -49,6 +50,10 @@ class Agent(_message.Message):
     def handles(self) -> _containers.RepeatedCompositeFieldContainer[Global___Handle]:
         """How people address it, per source."""
 
+    @_builtins.property
+    def tools(self) -> _containers.RepeatedCompositeFieldContainer[Global___ToolChoice]:
+        """Tools its runs are offered: what any of these names, of those there are. Empty: all of them."""
+
     def __init__(
         self,
         *,
@@ -58,14 +63,41 @@ class Agent(_message.Message):
         personalities: _abc.Iterable[Global___Personality] | None = ...,
         ceilings: Global___Ceilings | None = ...,
         handles: _abc.Iterable[Global___Handle] | None = ...,
+        tools: _abc.Iterable[Global___ToolChoice] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["ceilings", b"ceilings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "ceilings", b"ceilings", "display_name", b"display_name", "handles", b"handles", "personalities", b"personalities", "slug", b"slug"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "ceilings", b"ceilings", "display_name", b"display_name", "handles", b"handles", "personalities", b"personalities", "slug", b"slug", "tools", b"tools"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Agent: _TypeAlias = Agent  # noqa: Y015
+
+@_typing.final
+class ToolChoice(_message.Message):
+    """Tools an agent's runs are offered."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPERATION_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    operation: _builtins.str
+    """Operation it is for, as in "spec_generate". Empty: all."""
+    name: _builtins.str
+    """Required. Name of a tool, as in "repo_read_file"; a star stands for any end, as in "repo_*"."""
+    def __init__(
+        self,
+        *,
+        operation: _builtins.str = ...,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "operation", b"operation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ToolChoice: _TypeAlias = ToolChoice  # noqa: Y015
 
 @_typing.final
 class Personality(_message.Message):

@@ -27,7 +27,7 @@ from aucert.common.v1 import scope_pb2 as aucert_dot_common_dot_v1_dot_scope__pb
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#aucert/astra/v1/agent_service.proto\x12\x0f\x61ucert.astra.v1\x1a\x1b\x61ucert/astra/v1/agent.proto\x1a\x1c\x61ucert/common/v1/scope.proto\x1a\x1b\x62uf/validate/validate.proto\"\x13\n\x11ListAgentsRequest\"D\n\x12ListAgentsResponse\x12.\n\x06\x61gents\x18\x01 \x03(\x0b\x32\x16.aucert.astra.v1.AgentR\x06\x61gents\"\xce\x02\n\x0fPutAgentRequest\x12\x31\n\x04slug\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9-]{0,31}$R\x04slug\x12?\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[^\\x00-\\x1f]{0,100}$R\x0b\x64isplayName\x12;\n\x07handles\x18\x03 \x03(\x0b\x32\x17.aucert.astra.v1.HandleB\x08\xbaH\x05\x92\x01\x02\x10\x32R\x07handles\x12S\n\x11personality_slugs\x18\x04 \x03(\tB&\xbaH#\x92\x01 \x10\x32\x18\x01\"\x1ar\x18\x32\x16^[a-z][a-z0-9-]{0,63}$R\x10personalitySlugs\x12\x35\n\x08\x63\x65ilings\x18\x05 \x01(\x0b\x32\x19.aucert.astra.v1.CeilingsR\x08\x63\x65ilings\"@\n\x10PutAgentResponse\x12,\n\x05\x61gent\x18\x01 \x01(\x0b\x32\x16.aucert.astra.v1.AgentR\x05\x61gent\"\xb3\x01\n\x15PutPersonalityRequest\x12\x31\n\x04slug\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9-]{0,63}$R\x04slug\x12\x1f\n\x04text\x18\x02 \x01(\tB\x0b\xbaH\x08r\x06\x10\x01\x18\x80\x80\x01R\x04text\x12\x46\n\noperations\x18\x03 \x03(\tB&\xbaH#\x92\x01 \x10\x14\x18\x01\"\x1ar\x18\x32\x16^[a-z][a-z0-9_]{0,63}$R\noperations\"X\n\x16PutPersonalityResponse\x12>\n\x0bpersonality\x18\x01 \x01(\x0b\x32\x1c.aucert.astra.v1.PersonalityR\x0bpersonality2\xb4\x02\n\x0c\x41gentService\x12^\n\nListAgents\x12\".aucert.astra.v1.ListAgentsRequest\x1a#.aucert.astra.v1.ListAgentsResponse\"\x07\x90\x02\x01\xa8\xbb\x18\r\x12X\n\x08PutAgent\x12 .aucert.astra.v1.PutAgentRequest\x1a!.aucert.astra.v1.PutAgentResponse\"\x07\x90\x02\x02\xa8\xbb\x18\x0e\x12j\n\x0ePutPersonality\x12&.aucert.astra.v1.PutPersonalityRequest\x1a\'.aucert.astra.v1.PutPersonalityResponse\"\x07\x90\x02\x02\xa8\xbb\x18\x0e\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#aucert/astra/v1/agent_service.proto\x12\x0f\x61ucert.astra.v1\x1a\x1b\x61ucert/astra/v1/agent.proto\x1a\x1c\x61ucert/common/v1/scope.proto\x1a\x1b\x62uf/validate/validate.proto\"\x13\n\x11ListAgentsRequest\"D\n\x12ListAgentsResponse\x12.\n\x06\x61gents\x18\x01 \x03(\x0b\x32\x16.aucert.astra.v1.AgentR\x06\x61gents\"\x8c\x03\n\x0fPutAgentRequest\x12\x31\n\x04slug\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9-]{0,31}$R\x04slug\x12?\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[^\\x00-\\x1f]{0,100}$R\x0b\x64isplayName\x12;\n\x07handles\x18\x03 \x03(\x0b\x32\x17.aucert.astra.v1.HandleB\x08\xbaH\x05\x92\x01\x02\x10\x32R\x07handles\x12S\n\x11personality_slugs\x18\x04 \x03(\tB&\xbaH#\x92\x01 \x10\x32\x18\x01\"\x1ar\x18\x32\x16^[a-z][a-z0-9-]{0,63}$R\x10personalitySlugs\x12\x35\n\x08\x63\x65ilings\x18\x05 \x01(\x0b\x32\x19.aucert.astra.v1.CeilingsR\x08\x63\x65ilings\x12<\n\x05tools\x18\x06 \x03(\x0b\x32\x1b.aucert.astra.v1.ToolChoiceB\t\xbaH\x06\x92\x01\x03\x10\xc8\x01R\x05tools\"@\n\x10PutAgentResponse\x12,\n\x05\x61gent\x18\x01 \x01(\x0b\x32\x16.aucert.astra.v1.AgentR\x05\x61gent\"\xb3\x01\n\x15PutPersonalityRequest\x12\x31\n\x04slug\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9-]{0,63}$R\x04slug\x12\x1f\n\x04text\x18\x02 \x01(\tB\x0b\xbaH\x08r\x06\x10\x01\x18\x80\x80\x01R\x04text\x12\x46\n\noperations\x18\x03 \x03(\tB&\xbaH#\x92\x01 \x10\x14\x18\x01\"\x1ar\x18\x32\x16^[a-z][a-z0-9_]{0,63}$R\noperations\"X\n\x16PutPersonalityResponse\x12>\n\x0bpersonality\x18\x01 \x01(\x0b\x32\x1c.aucert.astra.v1.PersonalityR\x0bpersonality2\xb4\x02\n\x0c\x41gentService\x12^\n\nListAgents\x12\".aucert.astra.v1.ListAgentsRequest\x1a#.aucert.astra.v1.ListAgentsResponse\"\x07\x90\x02\x01\xa8\xbb\x18\r\x12X\n\x08PutAgent\x12 .aucert.astra.v1.PutAgentRequest\x1a!.aucert.astra.v1.PutAgentResponse\"\x07\x90\x02\x02\xa8\xbb\x18\x0e\x12j\n\x0ePutPersonality\x12&.aucert.astra.v1.PutPersonalityRequest\x1a\'.aucert.astra.v1.PutPersonalityResponse\"\x07\x90\x02\x02\xa8\xbb\x18\x0e\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,6 +42,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PUTAGENTREQUEST'].fields_by_name['handles']._serialized_options = b'\272H\005\222\001\002\0202'
   _globals['_PUTAGENTREQUEST'].fields_by_name['personality_slugs']._loaded_options = None
   _globals['_PUTAGENTREQUEST'].fields_by_name['personality_slugs']._serialized_options = b'\272H#\222\001 \0202\030\001\"\032r\0302\026^[a-z][a-z0-9-]{0,63}$'
+  _globals['_PUTAGENTREQUEST'].fields_by_name['tools']._loaded_options = None
+  _globals['_PUTAGENTREQUEST'].fields_by_name['tools']._serialized_options = b'\272H\006\222\001\003\020\310\001'
   _globals['_PUTPERSONALITYREQUEST'].fields_by_name['slug']._loaded_options = None
   _globals['_PUTPERSONALITYREQUEST'].fields_by_name['slug']._serialized_options = b'\272H\032r\0302\026^[a-z][a-z0-9-]{0,63}$'
   _globals['_PUTPERSONALITYREQUEST'].fields_by_name['text']._loaded_options = None
@@ -59,13 +61,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTAGENTSRESPONSE']._serialized_start=165
   _globals['_LISTAGENTSRESPONSE']._serialized_end=233
   _globals['_PUTAGENTREQUEST']._serialized_start=236
-  _globals['_PUTAGENTREQUEST']._serialized_end=570
-  _globals['_PUTAGENTRESPONSE']._serialized_start=572
-  _globals['_PUTAGENTRESPONSE']._serialized_end=636
-  _globals['_PUTPERSONALITYREQUEST']._serialized_start=639
-  _globals['_PUTPERSONALITYREQUEST']._serialized_end=818
-  _globals['_PUTPERSONALITYRESPONSE']._serialized_start=820
-  _globals['_PUTPERSONALITYRESPONSE']._serialized_end=908
-  _globals['_AGENTSERVICE']._serialized_start=911
-  _globals['_AGENTSERVICE']._serialized_end=1219
+  _globals['_PUTAGENTREQUEST']._serialized_end=632
+  _globals['_PUTAGENTRESPONSE']._serialized_start=634
+  _globals['_PUTAGENTRESPONSE']._serialized_end=698
+  _globals['_PUTPERSONALITYREQUEST']._serialized_start=701
+  _globals['_PUTPERSONALITYREQUEST']._serialized_end=880
+  _globals['_PUTPERSONALITYRESPONSE']._serialized_start=882
+  _globals['_PUTPERSONALITYRESPONSE']._serialized_end=970
+  _globals['_AGENTSERVICE']._serialized_start=973
+  _globals['_AGENTSERVICE']._serialized_end=1281
 # @@protoc_insertion_point(module_scope)

@@ -71,6 +71,7 @@ class PutAgentRequest(_message.Message):
     HANDLES_FIELD_NUMBER: _builtins.int
     PERSONALITY_SLUGS_FIELD_NUMBER: _builtins.int
     CEILINGS_FIELD_NUMBER: _builtins.int
+    TOOLS_FIELD_NUMBER: _builtins.int
     slug: _builtins.str
     """Required. Its name in addresses and records, as in "scribe"."""
     display_name: _builtins.str
@@ -89,6 +90,10 @@ class PutAgentRequest(_message.Message):
         400000 tokens, 30 minutes, 3 mistakes.
         """
 
+    @_builtins.property
+    def tools(self) -> _containers.RepeatedCompositeFieldContainer[_agent_pb2.ToolChoice]:
+        """Tools its runs are offered. Empty: stays; a new agent is offered all. The name "*" is all again."""
+
     def __init__(
         self,
         *,
@@ -97,10 +102,11 @@ class PutAgentRequest(_message.Message):
         handles: _abc.Iterable[_agent_pb2.Handle] | None = ...,
         personality_slugs: _abc.Iterable[_builtins.str] | None = ...,
         ceilings: _agent_pb2.Ceilings | None = ...,
+        tools: _abc.Iterable[_agent_pb2.ToolChoice] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["ceilings", b"ceilings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ceilings", b"ceilings", "display_name", b"display_name", "handles", b"handles", "personality_slugs", b"personality_slugs", "slug", b"slug"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ceilings", b"ceilings", "display_name", b"display_name", "handles", b"handles", "personality_slugs", b"personality_slugs", "slug", b"slug", "tools", b"tools"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
