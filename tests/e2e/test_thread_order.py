@@ -15,6 +15,9 @@ AT_ONCE = 6
 WORDS = ("first", "second")
 """What is said in each thread, in this order."""
 
+UNHURRIED = {"RELAY_LEASE_SECONDS": "30", "WORKER_HEARTBEAT_SECONDS": "30"}
+"""Nobody dies here: on a busy machine work is not to be taken for lost and done again."""
+SETTLED_SECONDS_MAX = 120.0
 QUICK = [{"text": "Done."}]
 """Answers at once: what is looked at here lies before the first turn and after the last."""
 
@@ -37,7 +40,7 @@ async def rounds(told: Story, one_round) -> None:
 
 async def check(told: Story) -> None:
     """Nothing is open, nothing was dropped or answered twice, answers follow the order of the comments."""
-    runs = await told.settled(events=ROUNDS * len(WORDS), patience=120)
+    runs = await told.settled(events=ROUNDS * len(WORDS), patience=SETTLED_SECONDS_MAX)
     assert {"success"} == {run["outcome"] for run in runs}
     events = await told.rows("SELECT id, text FROM thread_events")
     words = {each["id"]: each["text"].removeprefix("@atlas ") for each in events}
@@ -65,7 +68,7 @@ async def check(told: Story) -> None:
 
 @pytest.mark.timeout(240)
 async def test_two_comments_fifty_milliseconds_apart(story):
-    async with story(QUICK) as told:
+    async with story(QUICK, **UNHURRIED) as told:
 
         async def one_round(number: int) -> None:
             await told.comment("@atlas first", number=number)
@@ -79,12 +82,13 @@ async def test_two_comments_fifty_milliseconds_apart(story):
 @pytest.mark.timeout(240)
 async def test_a_comment_during_a_run(story):
     script = [{"delay_ms": 100, "tool_calls": [{"name": "repo_list_files", "arguments": {}}]}, *QUICK]
-    async with story(script) as told:
+    async with story(script, **UNHURRIED) as told:
 
         async def one_round(number: int) -> None:
             url = (await told.comment("@atlas first", number=number))["html_url"]
             # Begun; on a busy machine it may be over before anybody looked.
-            await told.until("SELECT id FROM task_runs WHERE source_url = %s AND status <> 'queued'", url)
+            begun = "SELECT id FROM task_runs WHERE source_url = %s AND status <> 'queued'"
+            await told.until(begun, url, patience=SETTLED_SECONDS_MAX)
             await told.comment("@atlas second", number=number)
 
         await rounds(told, one_round)
@@ -93,7 +97,7 @@ async def test_a_comment_during_a_run(story):
 
 @pytest.mark.timeout(240)
 async def test_a_comment_at_the_moment_a_run_completes(story):
-    async with story(QUICK) as told:
+    async with story(QUICK, **UNHURRIED) as told:
 
         async def one_round(number: int) -> None:
             url = (await told.comment("@atlas first", number=number))["html_url"]
@@ -101,6 +105,7 @@ async def test_a_comment_at_the_moment_a_run_completes(story):
                 "SELECT p.id FROM thread_posts p JOIN task_runs r ON r.id = p.task_run_id "
                 "WHERE r.source_url = %s AND p.posted_time IS NOT NULL",
                 url,
+                patience=SETTLED_SECONDS_MAX,
             )
             await asyncio.sleep(number % 5 * 0.01)  # before, at and after the run's completion
             await told.comment("@atlas second", number=number)
