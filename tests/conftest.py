@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import secrets
 from collections.abc import AsyncIterator, Mapping
@@ -76,6 +77,9 @@ BEGIN
 END $$
 """
 
+# The vendors' models are many objects that stay: walking them took a tenth of the time.
+gc.freeze()
+gc.set_threshold(100_000, 50, 100)
 # As a service runs: structlog's own default draws tracebacks with local variables, which takes seconds.
 configure_logs(level="WARNING", pretty=False)
 
