@@ -81,14 +81,13 @@ async def test_two_comments_fifty_milliseconds_apart(story):
 
 @pytest.mark.timeout(240)
 async def test_a_comment_during_a_run(story):
-    script = [{"delay_ms": 100, "tool_calls": [{"name": "repo_list_files", "arguments": {}}]}, *QUICK]
+    script = [{"delay_ms": 500, "tool_calls": [{"name": "repo_list_files", "arguments": {}}]}, *QUICK]
     async with story(script, **UNHURRIED) as told:
 
         async def one_round(number: int) -> None:
             url = (await told.comment("@atlas first", number=number))["html_url"]
-            # Begun; on a busy machine it may be over before anybody looked.
-            begun = "SELECT id FROM task_runs WHERE source_url = %s AND status <> 'queued'"
-            await told.until(begun, url, patience=SETTLED_SECONDS_MAX)
+            working = "SELECT id FROM task_runs WHERE source_url = %s AND status = 'in_progress'"
+            await told.until(working, url, patience=SETTLED_SECONDS_MAX)
             await told.comment("@atlas second", number=number)
 
         await rounds(told, one_round)
