@@ -70,7 +70,7 @@ class EverythingIsThere:
     async def containers(self, _source: str) -> list[str]:
         return ["plane:45b87d89-0ce0-4d6f-8903-4070f1c67f1b"]
 
-    async def read(self, _source: str, container: str) -> None:
+    async def read(self, _source: str, container: str, *, told_time: datetime) -> None:
         assert storable(container)
 
     async def talk(self, address: Json, person_ids: Sequence[str], places: Sequence[str] = ()) -> Talk:
@@ -96,7 +96,7 @@ async def found_in(
 ) -> list[Found] | Ignored:
     """The events in a kept delivery."""
     lookups = cast("Lookups", around or EverythingIsThere())
-    return await SOURCES[source].find(Content(headers, body), lookups)
+    return await SOURCES[source].find(Content(headers, body, datetime.now(UTC)), lookups)
 
 
 def check(found: list[Found] | Ignored) -> None:

@@ -8,7 +8,7 @@ once what lies before it is committed.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from aucert.tools.v1.catch_up_service_pb2 import MissedDelivery, ScanContainerRequest
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 SCAN_SECONDS = 60.0
 ROUNDS_MAX = 20
 THREADS_MAX = 50
+CLOCKS_APART = timedelta(seconds=5)
+"""How far the clocks of gateway and database may be apart."""
 
 
 class ContainerBusy(Unavailable):
@@ -49,6 +51,14 @@ class ContainerReader:
         self._inbox, self._threads, self._cursors = stores
         self._order_keys = order_keys
 
+    async def read_told(self, tenant_id: str, source: str, container: str, told_time: datetime) -> None:
+        """As `read`, for what was told then; a whole reading that began later has seen it already.
+
+        A vendor tells of each of many changes, and the first reading finds them all.
+        """
+        if not await self._cursors.was_read_since(tenant_id, source, container, told_time + CLOCKS_APART):
+            await self.read(tenant_id, source, container)
+
     async def read(self, tenant_id: str, source: str, container: str) -> None:
         """Read what is new in a container of the caller's tenant; what is left waits for the next time.
 
@@ -72,6 +82,7 @@ class ContainerReader:
             cursor = found.next_cursor
             await self._cursors.move(tenant_id, source, container, cursor)
             if not found.more:
+                await self._cursors.note_whole(tenant_id, source, container)
                 return
 
     async def _keep(self, tenant_id: str, source: str, missed: Sequence[MissedDelivery]) -> None:

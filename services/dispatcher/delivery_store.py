@@ -55,12 +55,12 @@ class DeliveryStore:
 
     async def content(self, tenant_id: str, delivery_id: str) -> Content:
         """What a delivery holds. Raises DeliveryNotFound."""
-        query = select(Row.headers, Row.body).where(Row.id == delivery_id)
+        query = select(Row.headers, Row.body, Row.received_time).where(Row.id == delivery_id)
         async with self._service.tenant(tenant_id) as connection:
             row = (await connection.execute(query)).one_or_none()
         if row is None:
             raise DeliveryNotFound(delivery_id)
-        return Content(headers=row.headers, body=bytes(row.body))
+        return Content(headers=row.headers, body=bytes(row.body), received_time=row.received_time)
 
     async def reopen(self, tenant_id: str, delivery_id: str, *, asked_by: str) -> DeliveryState:
         """Have a delivery handled as if it had just come; one that is being handled stays as it is.

@@ -326,6 +326,7 @@ class Content:
 
     headers: Mapping[str, str]
     body: bytes
+    received_time: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,12 +115,12 @@ class InboxStore:
         async with self._service.tenant(tenant_id) as connection:
             row = (
                 await connection.execute(
-                    select(WebhookDelivery.headers, WebhookDelivery.body).where(
-                        WebhookDelivery.id == delivery_id
-                    )
+                    select(
+                        WebhookDelivery.headers, WebhookDelivery.body, WebhookDelivery.received_time
+                    ).where(WebhookDelivery.id == delivery_id)
                 )
             ).one()
-        return Content(headers=row.headers, body=bytes(row.body))
+        return Content(headers=row.headers, body=bytes(row.body), received_time=row.received_time)
 
     async def put_away(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from aucert.tools.v1.thread_service_pb2 import FetchThreadRequest
@@ -50,9 +51,9 @@ class Lookups:
         """The containers of a source on the allow-list."""
         return await self._registry.containers(source)
 
-    async def read(self, source: str, container: str) -> None:
-        """Have a container read; what is found there become deliveries of their own."""
-        await self._reader.read(current_caller().tenant_id, source, container)
+    async def read(self, source: str, container: str, *, told_time: datetime) -> None:
+        """Have a container read of which something was told then; what is found become deliveries."""
+        await self._reader.read_told(current_caller().tenant_id, source, container, told_time)
 
     async def talk(self, address: Json, person_ids: Sequence[str], container_ids: Sequence[str] = ()) -> Talk:
         """A thread as its vendor has it, up to the item in the address, with these people described.

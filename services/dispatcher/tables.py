@@ -156,7 +156,10 @@ class DriveWatch(Base):
 
 
 class SourceCursor(Base):
-    """How far a source container was read by catch-up, and until when somebody is reading it."""
+    """How far a source container was read, and until when somebody is reading it.
+
+    The last reading, or the one at hand, began at `begun_time`; all from before `seen_until` was seen.
+    """
 
     __tablename__ = "source_cursors"
 
@@ -166,3 +169,5 @@ class SourceCursor(Base):
     cursor: Mapped[str] = mapped_column(server_default=text("''"))
     claimed_until: Mapped[Time] = mapped_column(server_default=_NOW)
     updated_time: Mapped[Time] = mapped_column(server_default=_NOW)
+    begun_time: Mapped[Time | None]
+    seen_until: Mapped[Time | None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -118,6 +119,17 @@ async def test_notification_event_and_catch_up_tell_of_one_act_and_start_one_run
     assert [1] == [each["count"] for each in found]
     assert [{"event_key": f"drive:{FILE}/{COMMENT}"}] == events
     assert 1 == len(stage.world.runs)
+
+
+async def test_what_was_told_before_a_whole_reading_began_needs_none_of_its_own(stage):
+    await settled(stage, notified(number=1))
+    earlier, now = notified(number=2), notified(number=3)
+    earlier.received_time.FromDatetime(datetime.now(UTC) - timedelta(minutes=1))
+    rows = await settled(stage, earlier)
+    assert [("ignored", "CONTAINER_READ")] == [(row["status"], row["outcome_reason"]) for row in rows]
+    assert [CONTAINER] == scanned(stage)
+    await settled(stage, now)
+    assert [CONTAINER, CONTAINER] == scanned(stage)
 
 
 async def test_one_reading_may_find_several_acts(stage):

@@ -436,7 +436,8 @@ async def test_each_tenants_agents_are_asked_by_the_account_they_write_as_now(mo
         told = comment(f"<p>{MENTION.replace(ATLAS, accounts[tenant])} why?</p>")
         with acting_for(tenant):
             return not isinstance(
-                await source.find(Content({}, encoded(told)), cast("Any", lookups)), Ignored
+                await source.find(Content({}, encoded(told), datetime.now(UTC)), cast("Any", lookups)),
+                Ignored,
             )
 
     assert await asked("one")

@@ -86,7 +86,7 @@ class GoogleDriveSource:
     async def find(self, content: Content, lookups: Lookups) -> list[Found] | Ignored:
         """The event of a comment that was read. A notification holds none: it has its container read."""
         if CHANNEL_HEADER in content.headers:
-            return await read_instead(google_payload.notified(content.headers), lookups)
+            return await read_instead(google_payload.notified(content.headers), content, lookups)
         act = google_payload.read(content.body)
         if isinstance(act, Ignored):
             return act
@@ -97,11 +97,11 @@ class GoogleDriveSource:
         return found if isinstance(found, Ignored) else [found]
 
 
-async def read_instead(container: str | Ignored, lookups: Lookups) -> Ignored:
+async def read_instead(container: str | Ignored, content: Content, lookups: Lookups) -> Ignored:
     """Have read what a notification or an event points to; what is found are deliveries of their own."""
     if isinstance(container, Ignored):
         return container
-    await lookups.read(SourceName.GOOGLE_DRIVE, container)
+    await lookups.read(SourceName.GOOGLE_DRIVE, container, told_time=content.received_time)
     return Ignored(IgnoredReason.CONTAINER_READ)
 
 

@@ -65,7 +65,7 @@ class GoogleEventsSource:
 
     async def find(self, content: Content, lookups: Lookups) -> list[Found] | Ignored:
         """No event of its own: it has the comment's file read."""
-        return await read_instead(google_payload.pushed(content.body), lookups)
+        return await read_instead(google_payload.pushed(content.body), content, lookups)
 
 
 def bearer(headers: Mapping[str, str]) -> str:
