@@ -75,7 +75,9 @@ class Posting:
             if sending.unclear and (found := await poster.find(address, post)):
                 return found
             if not sending.fresh:
-                await self._ledger.BeginThreadPost(asked)
+                known = (await self._ledger.BeginThreadPost(asked)).posts[post.part]
+                if known.posted:  # an earlier attempt came to its end after we looked
+                    return Posted(known.external_id, known.url)
             sending.fresh = False
             try:
                 return await poster.post(address, post)
