@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import grpc
 
 from aucert.astra.v1.token_vault_pb2 import (
     INTEGRATION_BRAVE,
@@ -54,63 +56,54 @@ def integrations(
     effects: Effects,
     knowledge: KnowledgeServicer,
     record: tuple[TaskRunServiceAsyncStub, RepositoryServiceAsyncStub],
-) -> Mapping[str, Integration]:
-    """Every integration by the full name of its service. `record` knows runs and what is allowed."""
+) -> Sequence[tuple[Registration, Integration]]:
+    """Each as a server takes it and as it is called. `record` knows runs and what is allowed."""
     task_runs, repositories = record
     containers = ContainerAccess(task_runs, repositories)
     google = GoogleAccess(vendors.google, files, containers)
     google_off = settings.google_account.off_reason
-    known = {
-        "Repo": Integration(RepoServicer(runs), runs.prepare),
-        "Knowledge": Integration(knowledge),
-        "GitHub": Integration(
-            GitHubServicer(GitHubAccess(vendors.github, task_runs, repositories), effects),
-            off_reason=settings.github_app.off_reason,
-            opened_by=INTEGRATION_GITHUB,
+    repo = RepoServicer(runs)
+    github = GitHubServicer(GitHubAccess(vendors.github, task_runs, repositories), effects)
+    plane = PlaneServicer(PlaneAccess(vendors.plane, containers), effects)
+    slack = SlackServicer(SlackAccess(vendors.slack, containers), effects)
+    docs, drive = DocsServicer(google, effects), DriveServicer(google, effects)
+    web = WebServicer(vendors.brave)
+    return [
+        (
+            registration("Repo", add_RepoServiceServicer_to_server, repo),
+            Integration(repo, runs.prepare),
         ),
-        "Plane": Integration(
-            PlaneServicer(PlaneAccess(vendors.plane, containers), effects),
-            off_reason=settings.plane.off_reason,
-            opened_by=INTEGRATION_PLANE,
+        (
+            registration("Knowledge", add_KnowledgeServiceServicer_to_server, knowledge),
+            Integration(knowledge),
         ),
-        "Slack": Integration(
-            SlackServicer(SlackAccess(vendors.slack, containers), effects),
-            off_reason=settings.slack_app.off_reason,
-            opened_by=INTEGRATION_SLACK,
+        (
+            registration("GitHub", add_GitHubServiceServicer_to_server, github),
+            Integration(github, off_reason=settings.github_app.off_reason, opened_by=INTEGRATION_GITHUB),
         ),
-        "Docs": Integration(
-            DocsServicer(google, effects), off_reason=google_off, opened_by=INTEGRATION_GOOGLE
+        (
+            registration("Plane", add_PlaneServiceServicer_to_server, plane),
+            Integration(plane, off_reason=settings.plane.off_reason, opened_by=INTEGRATION_PLANE),
         ),
-        "Drive": Integration(
-            DriveServicer(google, effects), off_reason=google_off, opened_by=INTEGRATION_GOOGLE
+        (
+            registration("Slack", add_SlackServiceServicer_to_server, slack),
+            Integration(slack, off_reason=settings.slack_app.off_reason, opened_by=INTEGRATION_SLACK),
         ),
-        "Web": Integration(
-            WebServicer(vendors.brave), off_reason=settings.brave.off_reason, opened_by=INTEGRATION_BRAVE
+        (
+            registration("Docs", add_DocsServiceServicer_to_server, docs),
+            Integration(docs, off_reason=google_off, opened_by=INTEGRATION_GOOGLE),
         ),
-    }
-    return {service_name(name): each for name, each in known.items()}
+        (
+            registration("Drive", add_DriveServiceServicer_to_server, drive),
+            Integration(drive, off_reason=google_off, opened_by=INTEGRATION_GOOGLE),
+        ),
+        (
+            registration("Web", add_WebServiceServicer_to_server, web),
+            Integration(web, off_reason=settings.brave.off_reason, opened_by=INTEGRATION_BRAVE),
+        ),
+    ]
 
 
-def registrations(known: Mapping[str, Integration]) -> list[Registration]:
-    """The typed services of the integrations, as a server takes them."""
-    return [Registration(name, _ADDED_BY[name], each.servicer) for name, each in known.items()]
-
-
-def service_name(name: str) -> str:
-    """The full name of a service of this package."""
-    return f"aucert.tools.v1.{name}Service"
-
-
-_ADDED_BY = {
-    service_name(name): add
-    for name, add in {
-        "Docs": add_DocsServiceServicer_to_server,
-        "Drive": add_DriveServiceServicer_to_server,
-        "GitHub": add_GitHubServiceServicer_to_server,
-        "Knowledge": add_KnowledgeServiceServicer_to_server,
-        "Plane": add_PlaneServiceServicer_to_server,
-        "Repo": add_RepoServiceServicer_to_server,
-        "Slack": add_SlackServiceServicer_to_server,
-        "Web": add_WebServiceServicer_to_server,
-    }.items()
-}
+def registration(name: str, add: Callable[[Any, grpc.aio.Server], None], servicer: object) -> Registration:
+    """A service of this package, by the part of its name before "Service"."""
+    return Registration(f"aucert.tools.v1.{name}Service", add, servicer)

@@ -50,7 +50,7 @@ from services.tools.google_catch_up import GoogleDriveCatcher
 from services.tools.google_files import DriveFiles
 from services.tools.google_posts import GoogleDrivePosts
 from services.tools.ingestion_servicer import IngestionServicer
-from services.tools.integrations import integrations, registrations, service_name
+from services.tools.integrations import integrations, registration
 from services.tools.kb_ingest import Ingestion
 from services.tools.kb_sources import DriveSource, RepositorySource
 from services.tools.knowledge_servicer import KnowledgeServicer
@@ -127,7 +127,7 @@ async def running(settings: ToolsSettings) -> AsyncGenerator[RunningServer, None
             settings, vendors, files, runs, effects, knowledge, record=(task_runs, repositories)
         )
         external = ExternalCalls(servers, effects, task_runs)
-        tools = ToolServicer(catalogue, typed, vault, external)
+        tools = ToolServicer(catalogue, {each.service: work for each, work in typed}, vault, external)
         server = serve(
             name="tools",
             host=settings.host,
@@ -135,7 +135,7 @@ async def running(settings: ToolsSettings) -> AsyncGenerator[RunningServer, None
             registrations=[
                 redacted(each, redactor)
                 for each in (
-                    *registrations(typed),
+                    *(each for each, _ in typed),
                     *_of_the_platform(tools, threads, catch_up, drive_changes, ingestion, runs),
                 )
             ],
@@ -155,14 +155,12 @@ def _of_the_platform(
 ) -> list[Registration]:
     """The services whose methods are no tools."""
     return [
-        Registration(service_name("Tool"), add_ToolServiceServicer_to_server, tools),
-        Registration(service_name("Thread"), add_ThreadServiceServicer_to_server, threads),
-        Registration(service_name("CatchUp"), add_CatchUpServiceServicer_to_server, catch_up),
-        Registration(service_name("DriveChanges"), add_DriveChangesServiceServicer_to_server, drive_changes),
-        Registration(service_name("Ingestion"), add_IngestionServiceServicer_to_server, ingestion),
-        Registration(
-            service_name("Workspace"), add_WorkspaceServiceServicer_to_server, WorkspaceServicer(runs)
-        ),
+        registration("Tool", add_ToolServiceServicer_to_server, tools),
+        registration("Thread", add_ThreadServiceServicer_to_server, threads),
+        registration("CatchUp", add_CatchUpServiceServicer_to_server, catch_up),
+        registration("DriveChanges", add_DriveChangesServiceServicer_to_server, drive_changes),
+        registration("Ingestion", add_IngestionServiceServicer_to_server, ingestion),
+        registration("Workspace", add_WorkspaceServiceServicer_to_server, WorkspaceServicer(runs)),
     ]
 
 
