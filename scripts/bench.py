@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import platform
 import statistics
 import sys
 import tempfile
@@ -25,6 +23,7 @@ from temporalio.client import Client
 from aucert.astra.v1 import task_run_service_pb2
 from aucert.astra.v1.task_run_pb2 import TASK_RUN_OUTCOME_CANCELLED, TASK_RUN_OUTCOME_SUCCESS, TaskRun
 from aucert.dispatcher.v1 import dispatcher_service_pb2
+from scripts.measured_on import machine, spelled
 from services.cli.client import Clients, operator_clients
 from services.cli.smoke import Job, register_repository, run_smoke
 from services.cli.stack import Ports, running_stack
@@ -197,15 +196,15 @@ def expect(holds: bool, otherwise: str) -> None:  # noqa: FBT001 - reads as a se
 def main() -> None:
     """Print the table, then the JSON."""
     configure_logs(level="ERROR", stream=sys.stderr)
+    where = machine()
     try:
         figures = uvloop.run(measure())
     except WrongResult as wrong:
         sys.exit(f"bench: {wrong}")
-    machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
-    print(f"machine: {machine}")
+    print(spelled(where))
     for each in figures:
         print(f"{each.what:<50} {each.value:>9.2f} {each.unit:<8} {f'aim {each.aim}' if each.aim else ''}")
-    print(json.dumps({"machine": machine, "figures": [asdict(each) for each in figures]}))
+    print(json.dumps({"machine": where, "figures": [asdict(each) for each in figures]}))
 
 
 if __name__ == "__main__":

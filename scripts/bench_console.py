@@ -8,8 +8,6 @@ turn, so that the page is open before most of it happens.
 from __future__ import annotations
 
 import json
-import os
-import platform
 import statistics
 import sys
 import tempfile
@@ -28,6 +26,7 @@ from aucert.astra.v1.task_event_pb2 import TaskEvent
 from aucert.astra.v1.task_run_pb2 import TaskRun
 from aucert.dispatcher.v1 import dispatcher_service_pb2
 from scripts.chromium import NoChromium, chromium
+from scripts.measured_on import machine, spelled
 from services.cli.client import Clients, operator_clients
 from services.cli.smoke import register_repository
 from services.cli.stack import Ports, running_stack
@@ -163,19 +162,19 @@ def figures(on_list: list[Lag], on_pages: list[Lag]) -> list[Mapping[str, object
 def main() -> None:
     """Print every lag, then the table, then the JSON."""
     configure_logs(level="ERROR", stream=sys.stderr)
+    where = machine()
     try:
         on_list, on_pages = uvloop.run(measure())
     except (NoChromium, NotSeen) as missing:
         sys.exit(f"bench: {missing}")
     for each in (*on_list, *on_pages):
         print(f"{each.what:<28} {each.ms:>6.0f} ms")
-    machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
-    print(f"machine: {machine}")
+    print(spelled(where))
     found = figures(on_list, on_pages)
     for each in found:
         aim = f"aim {each['aim']}" if each["aim"] else ""
         print(f"{each['what']:<62} {each['value']:>6} {each['unit']} {aim}".rstrip())
-    print(json.dumps({"machine": machine, "figures": found}))
+    print(json.dumps({"machine": where, "figures": found}))
 
 
 if __name__ == "__main__":

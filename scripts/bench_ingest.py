@@ -9,12 +9,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import sys
 import tempfile
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 
 import uvloop
@@ -24,6 +21,7 @@ from scripts.ingest_bench.report import figures, table
 from scripts.ingest_bench.rounds import Results, arena
 from scripts.loop_bench.measuring import say
 from scripts.loop_bench.processes import WrongResult
+from scripts.measured_on import machine, spelled
 from services.common.logs import configure_logs
 
 ROUNDS = 5
@@ -42,18 +40,6 @@ async def measure(rounds: int) -> tuple[Results, Sequence[waits.Waits]]:
         return results, await waits.measure(Path(folder))
 
 
-def machine() -> dict[str, object]:
-    """What the figures hold for; the load is what others made this machine do in the minute before."""
-    return {
-        "cores": os.cpu_count(),
-        "architecture": platform.machine(),
-        "system": f"{platform.system()} {platform.release()}",
-        "python": platform.python_version(),
-        "load_before": round(os.getloadavg()[0], 2),
-        "versions": {name: version(name) for name in PACKAGES},
-    }
-
-
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="make bench ingest", description="Measure how webhooks are taken.")
@@ -63,13 +49,13 @@ def main() -> None:
     if asked.rounds < 1:
         parser.error("at least one round")
     configure_logs(level="ERROR", stream=sys.stderr)
-    where = machine()
+    where = machine(*PACKAGES)
     try:
         results, waited = uvloop.run(measure(asked.rounds))
     except WrongResult as wrong:
         sys.exit(f"bench ingest: {wrong}")
     lines = figures(results, waited)
-    print(", ".join(f"{name} {value}" for name, value in where.items() if name != "versions"))
+    print(spelled(where))
     print(table(lines))
     told = {"machine": where, "rounds": asked.rounds, "figures": [line.to_json() for line in lines]}
     text = json.dumps(told)

@@ -9,17 +9,15 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
-import platform
 import sys
 import tempfile
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 
 from scripts.loop_bench.measuring import RUNS_EXPLAINED, TURNS, Results, arena
 from scripts.loop_bench.processes import WrongResult
 from scripts.loop_bench.report import explanation, figures, table
+from scripts.measured_on import machine, spelled
 
 ROUNDS = 5
 PACKAGES = (
@@ -35,18 +33,6 @@ async def measure(rounds: int, *, explain: bool) -> Results:
             return await contenders.measure(rounds, explain=explain)
 
 
-def machine() -> dict[str, object]:
-    """What the figures hold for; the load is what others made this machine do in the minute before."""
-    return {
-        "cores": os.cpu_count(),
-        "architecture": platform.machine(),
-        "system": f"{platform.system()} {platform.release()}",
-        "python": platform.python_version(),
-        "load_before": round(os.getloadavg()[0], 2),
-        "versions": {name: version(name) for name in PACKAGES},
-    }
-
-
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="make bench loop", description="Measure the agent loop.")
@@ -56,13 +42,13 @@ def main() -> None:
     asked = parser.parse_args()
     if asked.rounds < 1:
         parser.error("at least one round")
-    where = machine()
+    where = machine(*PACKAGES)
     try:
         results = asyncio.run(measure(asked.rounds, explain=asked.explain))
     except WrongResult as wrong:
         sys.exit(f"bench loop: {wrong}")
     lines = figures(results)
-    print(", ".join(f"{name} {value}" for name, value in where.items() if name != "versions"))
+    print(spelled(where))
     print(table(lines))
     if results.explained:
         print(f"\n{explanation(results.explained, RUNS_EXPLAINED * TURNS)}\n")

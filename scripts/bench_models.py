@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import secrets
 import statistics
 import sys
@@ -24,6 +22,7 @@ import uvloop
 from openai import AsyncOpenAI
 
 from aucert.models.v1.model_service_pb2_grpc import ModelServiceStub
+from scripts.measured_on import machine, spelled
 from scripts.models_bench.contenders import Call, Timing, WrongResult, by_astra, by_sdk
 from scripts.models_bench.endpoint import BURST, CHUNKS, PACE_MS
 from scripts.models_bench.processes import LITELLM, litellm_proxy, telling
@@ -122,17 +121,12 @@ def main() -> None:
     asked = parser.parse_args()
     if asked.calls < 1:
         parser.error("at least one call")
-    where = {
-        "cores": os.cpu_count(),
-        "architecture": platform.machine(),
-        "python": platform.python_version(),
-        "load_before": round(os.getloadavg()[0], 2),
-    }
+    where = machine()
     try:
         lines = figures(uvloop.run(measure(asked.calls)))
     except WrongResult as wrong:
         sys.exit(f"bench models: {wrong}")
-    print(", ".join(f"{name} {value}" for name, value in where.items()))
+    print(spelled(where))
     print(table(lines))
     print(json.dumps({"machine": where, "figures": lines}))
 

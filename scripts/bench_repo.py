@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import platform
 import random
 import statistics
 import subprocess
@@ -32,6 +31,7 @@ from aucert.astra.v1.task_run_service_pb2 import GetTaskRunRequest
 from aucert.dispatcher.v1.dispatcher_service_pb2 import CreateTaskRequest
 from aucert.tools.v1.repo_service_pb2 import ReadFileRequest, SearchTextRequest
 from aucert.tools.v1.repo_service_pb2_grpc import RepoServiceStub
+from scripts.measured_on import machine, spelled
 from services.cli.client import Clients, operator_clients
 from services.cli.stack import Ports, running_stack
 from services.cli.state import StateDirectory
@@ -204,12 +204,12 @@ async def _both_ways(
 def main() -> None:
     """Print the table, then the JSON."""
     configure_logs(level="ERROR", stream=sys.stderr)
+    where = machine()
     try:
         figures = uvloop.run(measure())
     except WrongResult as wrong:
         sys.exit(f"bench: {wrong}")
-    machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
-    print(f"machine: {machine}; {FILES:,} files, median of {ROUNDS}")
+    print(f"{spelled(where)}; {FILES:,} files, median of {ROUNDS}")
     for each in figures:
         verdict = "met" if each.ratio <= AIM else "missed"
         print(
@@ -220,7 +220,7 @@ def main() -> None:
         {"what": each.what, "tool_ms": each.tool_ms, "git_ms": each.git_ms, "ratio": each.ratio}
         for each in figures
     ]
-    print(json.dumps({"machine": machine, "figures": figures_json}))
+    print(json.dumps({"machine": where, "figures": figures_json}))
 
 
 if __name__ == "__main__":
