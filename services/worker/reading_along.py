@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -36,11 +36,26 @@ class Readers:
 
     def __init__(self) -> None:
         self._told: dict[str, tuple[float, int]] = {}
+        self._awaited: dict[str, list[Callable[[], None]]] = {}
 
     def told_of(self, task_run_id: str) -> None:
         """Somebody reads this run."""
         _, times = self._told.get(task_run_id, (0.0, 0))
         self._told[task_run_id] = (time.monotonic() + READER_SECONDS, times + 1)
+        for wake in self._awaited.get(task_run_id, ()):
+            wake()
+
+    @contextmanager
+    def awaited(self, task_run_id: str, wake: Callable[[], None]) -> Iterator[None]:
+        """Within the block, call `wake` each time a reader of this run is told of."""
+        waiting = self._awaited.setdefault(task_run_id, [])
+        waiting.append(wake)
+        try:
+            yield
+        finally:
+            waiting.remove(wake)
+            if not waiting:
+                del self._awaited[task_run_id]
 
     def forget(self, task_run_id: str) -> None:
         """This process no longer works on the run."""
@@ -77,9 +92,11 @@ class LiveText:
 
     @contextmanager
     def following(self) -> Iterator[None]:
-        """End sending with the block: the turn is on record then, or the call failed."""
+        """Send while the block lasts: after it the turn is on record, or the call failed."""
         try:
-            yield
+            # One who comes while the model is silent must not wait for its next word.
+            with self._readers.awaited(self._task_run_id, self._send_soon):
+                yield
         finally:
             if self._sending is not None:
                 self._sending.cancel()
@@ -91,6 +108,9 @@ class LiveText:
             return
         self._written += len(text)
         self._tail = (self._tail + text)[-TAIL_CHARS_MAX:]
+        self._send_soon()
+
+    def _send_soon(self) -> None:
         idle = self._sending is None or self._sending.done()
         if idle and self._readers.times_told(self._task_run_id):
             self._sending = asyncio.create_task(self._send())

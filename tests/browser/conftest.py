@@ -17,6 +17,7 @@ from services.cli.client import Clients, operator_clients
 from services.cli.stack import Ports, running_stack
 from services.cli.state import RunningStack, StateDirectory
 from services.worker.settings import WorkerSettings
+from tests.browser.teller import Teller, telling
 
 PATIENCE_MS = 40_000
 """A safety limit; tests wait for what they assert, never for time to pass."""
@@ -59,10 +60,18 @@ class Stage:
 
 
 @pytest.fixture(scope="session")
-async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
+async def teller() -> AsyncIterator[Teller]:
+    """The model called `local`."""
+    async with telling() as teller:
+        yield teller
+
+
+@pytest.fixture(scope="session")
+async def stage(tmp_path_factory: pytest.TempPathFactory, teller: Teller) -> AsyncIterator[Stage]:
     state = StateDirectory(tmp_path_factory.mktemp("stack") / "state")
+    models = {"DEFAULT_MODEL": "rehearsal", "OPENAI_BASE_URL": teller.url}
     async with (
-        running_stack(state, Ports.free(), {}, with_worker=False) as stack,
+        running_stack(state, Ports.free(), models, with_worker=False) as stack,
         operator_clients(state.path, {}) as clients,
     ):
         yield Stage(stack, clients, state)

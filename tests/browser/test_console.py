@@ -10,9 +10,11 @@ import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Page, Route, expect
 
+from aucert.dispatcher.v1.dispatcher_service_pb2 import CreateTaskRequest
 from services.cli.smoke import run_smoke
 from services.cli.smoke_source import Job
 from tests.browser.conftest import PATIENCE_MS, PHONE, OpenPage, Stage
+from tests.browser.teller import FIRST, SECOND, Teller
 
 expect.set_options(timeout=PATIENCE_MS)
 
@@ -80,6 +82,27 @@ async def test_a_run_appears_fills_and_finishes_without_a_reload(stage: Stage, o
         await expect(first_turn.locator("> details")).to_contain_text("The request, by maria")
         await expect(page.locator(".answer")).to_have_text(result["reply"])
         assert result["reply_url"] == await page.get_by_text("where it was posted").get_attribute("href")
+
+
+@pytest.mark.timeout(RUN_SECONDS_MAX * 2)
+async def test_an_answer_is_read_while_it_is_written(
+    stage: Stage, open_page: OpenPage, teller: Teller
+) -> None:
+    task = CreateTaskRequest(message="Where is the cart kept?", model="local")
+    run_id = (await stage.clients.dispatcher.CreateTask(task)).task_run_id
+    async with open_page() as page:
+        await page.goto(f"/runs/{run_id}")
+        await page.evaluate(LEAVE_A_MARK)
+        writing = page.locator("#writing")
+        async with asyncio.timeout(RUN_SECONDS_MAX), stage.worker():
+            await expect(writing).to_contain_text(FIRST.strip())
+            await expect(page.locator("#run .badge")).to_have_text("in progress")
+            await expect(writing).not_to_contain_text(SECOND)
+            teller.go_on.set()
+            await expect(page.locator("#run .badge")).to_have_text("success")
+        await expect(writing).not_to_contain_text(FIRST.strip())
+        await expect(page.locator(".answer")).to_contain_text(FIRST + SECOND)
+        assert await page.evaluate(SAME_DOCUMENT)
 
 
 async def test_a_page_is_live_however_late_its_scripts_come(open_page: OpenPage) -> None:

@@ -118,3 +118,18 @@ def test_calls_and_reasoning_are_told_in_words():
     assert "repo_read_file" in words_of(GenerateResponse(tool_call_delta=call))
     assert words_of(GenerateResponse(tool_call_delta=ToolCallDelta(arguments_delta="}"))) == ""
     assert words_of(GenerateResponse(reasoning_mark=ReasoningMark())) == "(reasons)\n"
+
+
+async def test_a_reader_who_comes_while_the_model_is_silent_need_not_wait_for_its_next_word(
+    astra: Published,
+) -> None:
+    readers = Readers()
+    live = live_text(readers, astra)
+    with live.following():
+        await write(live, "Once")
+        readers.told_of(RUN)
+        for _ in range(20):
+            await asyncio.sleep(0)
+    readers.told_of(RUN)
+    await asyncio.sleep(0)
+    assert astra.pieces == [(0, "Once")]
